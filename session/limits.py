@@ -1,0 +1,35 @@
+"""The session's limits and times, from `limits.toml`."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+
+
+class Limits(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    say_chars: PositiveInt
+    answer_chars: PositiveInt
+    tombstones: PositiveInt
+    recent_turns: PositiveInt
+    seat_s: PositiveFloat
+    renew_s: PositiveFloat
+    start_limit_s: PositiveFloat
+    grace_s: PositiveFloat
+    wake_after_s: PositiveFloat
+    fragment_gap_s: PositiveFloat
+    fragment_wait_s: PositiveFloat
+    session_days: PositiveInt
+    connection_hours: PositiveInt
+    delta_interval_s: PositiveFloat
+    stop_poll_s: PositiveFloat
+    progress_s: PositiveFloat
+    deadline_s: PositiveFloat
+    max_tokens: PositiveInt
+
+
+@cache
+def limits() -> Limits:
+    return Limits.model_validate(tomllib.loads(Path(__file__).with_name("limits.toml").read_text()))

@@ -1,0 +1,115 @@
+"""What the table keeps of a session: one head item with all that is live, and one item per finished turn.
+
+The head stays small at any length of story, so that the one write per delta stays cheap.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from prologue.dialogue import DialogueState
+from session.events import ModelStateName, TurnDone, TurnSnapshot, TurnStatus
+
+OPENING_TURN = "opening"
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Phase(StrEnum):
+    PROLOGUE = "prologue"  # questions are open
+    AWAITING = "awaiting"  # answered; the opening scene has not begun
+    STORY = "story"
+
+
+class Seat(Record):
+    """Who may speak for the model. Rightful is whoever holds the newest `epoch`; `expires` only says
+    when a silent holder may be replaced."""
+
+    epoch: int = 0
+    holder: str = ""  # request id of the invocation that claimed it; empty until claimed
+    expires: float = 0.0
+
+    def live(self, now: float) -> bool:
+        return now < self.expires
+
+
+class Model(Record):
+    """The model as this session last saw it."""
+
+    state: ModelStateName = "cold"
+    loaded_bytes: int = 0
+    total_bytes: int = 0
+    eta_s: float | None = None
+    message: str | None = None
+    woken_at: float = 0.0  # when the running start was asked for; 0 if none runs
+
+
+class LiveTurn(Record):
+    """The one turn that waits for the model or is being told. Its text grows by one write per delta."""
+
+    turn_id: str
+    version: int = 1
+    number: int
+    said: str
+    seed: int
+    status: Literal["waiting", "running"] = "waiting"
+    created: float
+    chunks: tuple[str, ...] = ()
+    length: int = 0  # code points in `chunks`
+
+    @property
+    def text(self) -> str:
+        return "".join(self.chunks)
+
+
+class Turn(Record):
+    """A finished turn: never changed again."""
+
+    number: int
+    turn_id: str
+    version: int
+    said: str
+    text: str
+    status: TurnStatus
+    finish_reason: str
+    source: Literal["model", "faq"]
+    created: float
+
+    def snapshot(self) -> TurnSnapshot:
+        return TurnSnapshot(
+            turn_id=self.turn_id,
+            version=self.version,
+            said=self.said,
+            text=self.text,
+            status=self.status,
+            source=self.source,
+        )
+
+
+class Session(Record):
+    """The head item."""
+
+    session_id: str
+    resume_hash: str
+    world: str
+    model_name: str
+    created: float
+    expires: int  # epoch seconds: the table's TTL
+    rev: int = 0  # grows with every write
+    phase: Phase = Phase.PROLOGUE
+    connection_id: str | None = None
+    connected_at: float = 0.0
+    gone_at: float | None = None
+    dialogue: DialogueState = DialogueState()
+    model: Model = Model()
+    seat: Seat = Seat()
+    work_seq: int = 0
+    live: LiveTurn | None = None
+    stop: bool = False  # the live turn is to stop
+    tombstones: tuple[str, ...] = ()  # stops that came before their turns
+    turns: int = 0  # finished turns
+    recent: tuple[str, ...] = ()  # ids of the last finished turns
+    last_done: TurnDone | None = None
