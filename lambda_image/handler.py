@@ -1,0 +1,42 @@
+"""The model function's Lambda handler.
+
+Importing it starts reading the weights in the background and imports nothing heavy, so that init stays far
+below Lambda's 10 s. The model itself is loaded inside the first invocation, which reports the progress.
+"""
+
+import os
+import time
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lambda_image.engine.readahead import ReadAhead
+
+if TYPE_CHECKING:
+    from lambda_image.service import ModelService
+
+STARTED = time.monotonic()
+BUNDLE = Path(os.environ["BUNDLE_DIR"])
+READAHEAD = ReadAhead(BUNDLE / "weights.bin", min_seconds=float(os.environ.get("COLD_START_S", "0")))
+READAHEAD.start()
+
+
+def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Serves one session: `{"kind": "serve", "session_id": ..., "epoch": ...}`."""
+    if event.get("kind") != "serve":
+        raise ValueError(f"unknown kind of event {event.get('kind')!r}; known: 'serve'")
+    deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+    return _service().serve(
+        event["session_id"],
+        event["epoch"],
+        holder=context.aws_request_id,
+        deadline=deadline,
+        memory_mb=int(context.memory_limit_in_mb),
+    )
+
+
+@cache
+def _service() -> "ModelService":
+    from lambda_image.service import make_service
+
+    return make_service(BUNDLE, READAHEAD, started=STARTED)

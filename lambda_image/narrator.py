@@ -1,0 +1,40 @@
+"""What the model function needs of a model, and what it gives it to read."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from session.record import LiveTurn, Session, Turn
+
+if TYPE_CHECKING:
+    from lambda_image.engine.reply import Piece
+
+    from prologue.world import World
+
+Message = dict[str, str]
+
+
+class Narrator(Protocol):
+    """`lambda_image.engine.engine.Engine`, or a stand-in of the tests."""
+
+    def reply(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int,
+        seed: int,
+        should_stop: Callable[[], bool],
+    ) -> "Iterator[Piece]": ...
+
+
+def prompt(session: Session, turns: Sequence[Turn], live: LiveTurn, world: "World") -> list[Message]:
+    """The messages for the live turn: system prompt with the story facts, the story so far, what was said.
+
+    FAQ turns never enter it, nor turns that left no text.
+    """
+    messages = [{"role": "system", "content": world.render_system(session.dialogue.facts())}]
+    for turn in turns:
+        if turn.source == "model" and turn.text.strip():
+            messages.append({"role": "user", "content": turn.said or world.opening_prompt})
+            messages.append({"role": "assistant", "content": turn.text})
+    messages.append({"role": "user", "content": live.said or world.opening_prompt})
+    return messages

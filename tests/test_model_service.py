@@ -1,0 +1,287 @@
+"""The model function with a stand-in for the model: wake, tell, stop, fail, leave."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from lambda_image.engine.errors import BundleError
+from lambda_image.engine.reply import Piece, ReplyEnd, ReplyMetrics
+from lambda_image.narrator import Message, Narrator
+from lambda_image.service import ModelService
+from lambda_image.waking import SleepingModel
+from session.events import Frame, ModelStatus, PrologueFragment, TurnDelta, TurnDone
+from session.inputs import Answered, Disconnected, Said, Skipped, Stopped, Woken
+from session.record import Session
+from session.runner import Runner
+from tests.fakes import Clock, MemoryStore, RecordingPoster, emerald_city
+
+WORDS = ["The ", "gate ", "🦊 ", "opens", "."]
+
+
+class Parrot:
+    """Says the same words, and remembers what it was given to read."""
+
+    def __init__(self, words: Sequence[str] = WORDS, delay: float = 0.0) -> None:
+        self.words, self.delay = words, delay
+        self.read: list[Sequence[Message]] = []
+        self.said = 0
+        self.before: Callable[[int], None] = lambda index: None
+
+    def reply(
+        self, messages: Sequence[Message], *, max_tokens: int, seed: int, should_stop: Callable[[], bool]
+    ) -> Iterator[Piece]:
+        self.read.append(messages)
+        reason = "stop"
+        for index, word in enumerate(self.words):
+            self.before(index)
+            time.sleep(self.delay)
+            if should_stop():
+                reason = "cancelled"
+                break
+            self.said += 1
+            yield Piece(word)
+        metrics = ReplyMetrics(prompt_tokens=9, dropped_turns=0, completion_tokens=self.said, prefill_s=0.1)
+        yield Piece("", ReplyEnd("cancelled" if reason == "cancelled" else "stop", metrics))
+
+
+class Weights:
+    loaded_bytes = 50
+    total_bytes = 100
+
+
+class Theatre:
+    """One session and one environment of the model function, side by side."""
+
+    def __init__(self, narrator: Parrot | None = None, load: Callable[[], Narrator] | None = None) -> None:
+        self.clock, self.store, self.poster = Clock(), MemoryStore(), RecordingPoster()
+        self.invoked: list[int] = []
+        self.runner = Runner(
+            store=self.store,
+            poster=self.poster,
+            worlds=lambda _: emerald_city(),
+            clock=self.clock,
+            invoke=lambda _, epoch: self.invoked.append(epoch),
+        )
+        self.narrator = narrator or Parrot()
+        model = SleepingModel(load or (lambda: self.narrator), Weights(), time.monotonic())
+        self.service = ModelService(self.runner, model)
+        self.runner.start(
+            Session(
+                session_id="s",
+                resume_hash="",
+                world="emerald-city",
+                model_name="demo",
+                created=0.0,
+                expires=9_999_999_999,
+                connection_id="c",
+                connected_at=self.clock.now,
+            ),
+            "key",
+        )
+
+    def serve(self, epoch: int | None = None, holder: str = "r", seconds: float = 900.0) -> str:
+        result = self.service.serve(
+            "s",
+            epoch or self.invoked[-1],
+            holder=holder,
+            deadline=time.monotonic() + seconds,
+            memory_mb=10_240,
+        )
+        return str(result["left"])
+
+    def posted(self, kind: type) -> list[object]:
+        return [frame for _, frame in self.poster.posted if isinstance(frame, kind)]
+
+    @property
+    def session(self) -> Session:
+        return self.store.heads["s"]
+
+
+def test_it_wakes_tells_the_opening_scene_and_leaves() -> None:
+    theatre = Theatre()
+    theatre.runner.apply("s", Answered(question_id="name", choice=None, text="Ada"))
+    theatre.runner.apply("s", Skipped(question_id=None))
+    assert theatre.invoked == [1]
+    assert theatre.serve() == "released"
+    opening = theatre.store.turns("s")[0]
+    assert (opening.turn_id, opening.status, opening.text) == ("opening", "completed", "".join(WORDS))
+    assert not theatre.session.seat.holder
+    assert theatre.session.model.state == "resting"
+    assert theatre.store.seen["demo"] == theatre.clock.now
+    states = [frame.state for frame in theatre.posted(ModelStatus) if isinstance(frame, ModelStatus)]
+    assert states[-3:] == ["loading", "ready", "resting"]
+    loading = [f for f in theatre.posted(ModelStatus) if isinstance(f, ModelStatus) and f.loaded_bytes]
+    assert (loading[0].loaded_bytes, loading[0].total_bytes) == (50, 100)
+    assert theatre.posted(PrologueFragment)
+
+
+def test_what_is_posted_was_stored_and_splices_to_the_stored_text() -> None:
+    theatre = Theatre(Parrot(WORDS * 5, delay=0.02))
+    theatre.runner.apply("s", Skipped(question_id=None))
+    theatre.serve()
+    deltas = [frame for frame in theatre.posted(TurnDelta) if isinstance(frame, TurnDelta)]
+    assert 2 <= len(deltas) < 25  # the first at once, the others gathered
+    text = ""
+    for delta in deltas:
+        assert delta.offset == len(text)
+        text += delta.text
+    done = theatre.posted(TurnDone)[-1]
+    assert isinstance(done, TurnDone)
+    assert text == theatre.store.turns("s")[0].text
+    assert done.length == len(text)
+    assert done.usage is not None
+    assert done.usage.completion_tokens == 25
+    assert done.metrics is not None
+    assert done.metrics.cost_usd > 0
+
+
+def test_the_prompt_has_every_answer_and_the_story_but_no_faq_turn() -> None:
+    theatre = Theatre()
+    theatre.runner.apply("s", Answered(question_id="name", choice=None, text="Ada"))
+    theatre.runner.apply("s", Answered(question_id="companion", choice=None, text="a talking teapot"))
+    theatre.runner.apply("s", Skipped(question_id=None))
+    theatre.serve()
+    theatre.runner.apply("s", Said(turn_id="q", text="Is this real?", seed=1, faq="It is a story."))
+    theatre.runner.apply("s", Said(turn_id="t", text="I knock.", seed=1))
+    theatre.serve()
+    world = emerald_city()
+    system = world.render_system({"name": "Ada", "companion": "a talking teapot"})
+    assert theatre.narrator.read == [
+        [{"role": "system", "content": system}, {"role": "user", "content": world.opening_prompt}],
+        [
+            {"role": "system", "content": system},
+            {"role": "user", "content": world.opening_prompt},
+            {"role": "assistant", "content": "".join(WORDS)},
+            {"role": "user", "content": "I knock."},
+        ],
+    ]
+
+
+def test_stop_ends_the_computing_and_keeps_what_was_stored() -> None:
+    theatre = Theatre(Parrot(WORDS * 200, delay=0.02))
+    theatre.narrator.before = lambda index: (
+        None if index != 20 else theatre.runner.apply("s", Stopped(turn_id="opening")) and None
+    )
+    theatre.runner.apply("s", Skipped(question_id=None))
+    theatre.serve()
+    turn = theatre.store.turns("s")[0]
+    assert turn.status == "stopped"
+    assert turn.text
+    assert "".join(WORDS * 200).startswith(turn.text)
+    assert theatre.narrator.said < 100
+
+
+def test_a_listener_who_stays_away_ends_the_turn_after_the_grace() -> None:
+    theatre = Theatre(Parrot(WORDS * 200, delay=0.02))
+
+    def leave(index: int) -> None:
+        if index == 10:
+            theatre.runner.apply("s", Disconnected(connection_id="c"))
+        if index == 30:
+            theatre.clock.now += 21
+
+    theatre.narrator.before = leave
+    theatre.runner.apply("s", Skipped(question_id=None))
+    theatre.serve()
+    turn = theatre.store.turns("s")[0]
+    assert (turn.status, turn.finish_reason) == ("incomplete", "listener_gone")
+    assert 30 <= theatre.narrator.said < 150
+
+
+def test_a_gone_connection_does_not_end_the_turn_by_itself() -> None:
+    theatre = Theatre()
+    theatre.runner.apply("s", Skipped(question_id=None))
+    theatre.poster.gone.add("c")
+    theatre.serve()
+    assert theatre.store.turns("s")[0].status == "completed"
+    assert theatre.session.connection_id is None
+
+
+def test_a_zombie_falls_silent_when_its_seat_is_taken() -> None:
+    theatre = Theatre(Parrot(WORDS * 200, delay=0.02))
+
+    def take_the_seat(index: int) -> None:
+        if index == 20:
+            head = theatre.session
+            seat = head.seat.model_copy(update={"epoch": head.seat.epoch + 1, "holder": "other"})
+            theatre.store.heads["s"] = head.model_copy(update={"seat": seat, "rev": head.rev + 1})
+            theatre.poster.take()
+
+    theatre.narrator.before = take_the_seat
+    theatre.runner.apply("s", Skipped(question_id=None))
+    assert theatre.serve() == "seat_lost"
+    assert theatre.posted(TurnDelta) == []
+    assert theatre.store.turns("s") == []
+    assert theatre.narrator.said < 100
+
+
+def test_a_duplicate_delivery_of_the_same_event_tells_nothing() -> None:
+    theatre = Theatre()
+    theatre.runner.apply("s", Skipped(question_id=None))
+    theatre.serve()
+    theatre.poster.take()
+    assert theatre.serve(epoch=1, holder="again") == "released"  # a free seat, and no work
+    assert theatre.posted(TurnDelta) == []
+
+
+def test_a_damaged_bundle_is_told_in_plain_words_and_can_be_tried_again() -> None:
+    working = Parrot()
+    attempts = iter([BundleError("weights.bin is damaged: build it again")])
+
+    def load() -> Narrator:
+        for failure in attempts:
+            raise failure
+        return working
+
+    theatre = Theatre(working, load)
+    theatre.runner.apply("s", Skipped(question_id=None))
+    assert theatre.serve() == "load_failed"
+    assert theatre.session.model.state == "failed"
+    assert "weights.bin is damaged" in (theatre.session.model.message or "")
+    theatre.runner.apply("s", Woken())
+    assert theatre.serve(holder="r2") == "released"
+    assert theatre.store.turns("s")[0].status == "completed"
+
+
+def test_a_reply_that_breaks_fails_its_turn_and_not_the_environment(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    theatre = Theatre()
+
+    def break_off(index: int) -> None:
+        raise FloatingPointError("logits are not finite")
+
+    theatre.narrator.before = break_off
+    theatre.runner.apply("s", Skipped(question_id=None))
+    assert theatre.serve() == "released"
+    assert theatre.store.turns("s")[0].status == "failed"
+    assert "logits are not finite" in caplog.text
+    theatre.narrator.before = lambda index: None
+    theatre.runner.apply("s", Said(turn_id="t", text="Again.", seed=1))
+    theatre.serve()
+    assert theatre.store.turns("s")[1].status == "completed"
+
+
+def test_a_reply_ends_before_its_invocation_must() -> None:
+    theatre = Theatre(Parrot(WORDS * 200, delay=0.02))
+    theatre.runner.apply("s", Skipped(question_id=None))
+    theatre.serve(seconds=20.3)
+    turn = theatre.store.turns("s")[0]
+    assert (turn.status, turn.finish_reason) == ("incomplete", "deadline")
+
+
+def test_work_that_comes_as_a_turn_ends_is_done_before_leaving() -> None:
+    theatre = Theatre()
+    theatre.runner.apply("s", Skipped(question_id=None))
+    post = theatre.poster.post
+
+    def say_next(connection_id: str, frame: Frame) -> None:
+        post(connection_id, frame)
+        if isinstance(frame, TurnDone) and frame.turn_id == "opening":
+            theatre.runner.apply("s", Said(turn_id="t", text="I knock.", seed=1))
+
+    theatre.poster.post = say_next  # type: ignore[method-assign]
+    theatre.serve()
+    assert [turn.turn_id for turn in theatre.store.turns("s")] == ["opening", "t"]
+    assert theatre.invoked == [1]
