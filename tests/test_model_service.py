@@ -160,9 +160,12 @@ def test_the_prompt_has_every_answer_and_the_story_but_no_faq_turn() -> None:
 
 def test_stop_ends_the_computing_and_keeps_what_was_stored() -> None:
     theatre = Theatre(Parrot(WORDS * 200, delay=0.02))
-    theatre.narrator.before = lambda index: (
-        None if index != 20 else theatre.runner.apply("s", Stopped(turn_id="opening")) and None
-    )
+
+    def stop(index: int) -> None:
+        if index == 20:
+            theatre.runner.apply("s", Stopped(turn_id="opening"))
+
+    theatre.narrator.before = stop
     theatre.runner.apply("s", Skipped(question_id=None))
     theatre.serve()
     turn = theatre.store.turns("s")[0]
