@@ -1,14 +1,12 @@
 """The session's rules: who may do what when, what is posted, and that each turn ends exactly once."""
 
-import dataclasses
-
 import pytest
 
 from prologue import dialogue
 from session import state
-from session.actions import Action, Invoke, Post, PostSnapshot, PostTo
+from session.actions import Invoke, Post, PostSnapshot, PostTo
 from session.errors import Refusal
-from session.events import Frame, ModelStatus, TurnDelta, TurnDone, TurnStarted, TurnSuggestions
+from session.events import ModelStatus, TurnDelta, TurnDone, TurnStarted, TurnSuggestions
 from session.inputs import (
     Answered,
     Began,
@@ -25,89 +23,14 @@ from session.inputs import (
     Released,
     Renewed,
     Resumed,
-    Said,
     Skipped,
     Stopped,
     Woken,
 )
 from session.limits import limits
-from session.record import OPENING_TURN, Phase, Session, Turn
+from session.record import OPENING_TURN, Phase
 from session.step import SeatLost
-from tests.fakes import emerald_city
-
-WORLD = emerald_city()
-
-
-@dataclasses.dataclass
-class Play:
-    """One session, driven input by input."""
-
-    session: Session
-    now: float = 1000.0
-    actions: list[Action] = dataclasses.field(default_factory=list)
-    archive: list[Turn] = dataclasses.field(default_factory=list)
-
-    def __call__(self, event: Input) -> "Play":
-        outcome = state.receive(self.session, event, self.now, WORLD)
-        self.session = outcome.session or self.session
-        self.actions = list(outcome.actions)
-        self.archive.extend(outcome.archive)
-        return self
-
-    def posted(self, kind: type[Frame]) -> list[Frame]:
-        return [a.frame for a in self.actions if isinstance(a, Post) and isinstance(a.frame, kind)]
-
-    def invoked(self) -> list[int]:
-        return [a.epoch for a in self.actions if isinstance(a, Invoke)]
-
-
-def begin() -> Play:
-    session = Session(
-        session_id="s1",
-        resume_hash="h",
-        world="emerald-city",
-        model_name="demo",
-        created=1000.0,
-        expires=9_999_999_999,
-        connection_id="c1",
-        connected_at=1000.0,
-    )
-    outcome = state.start(session, "key", 1000.0, WORLD)
-    assert outcome.session is not None
-    return Play(outcome.session, actions=list(outcome.actions))
-
-
-def awaiting() -> Play:
-    """The prologue is over; the model function was asked for, but has not come."""
-    return begin()(Skipped(question_id=None))
-
-
-def telling() -> Play:
-    """The opening scene is being told by holder `r1` of epoch 1."""
-    play = awaiting()(Claimed(epoch=1, holder="r1"))(Ready(epoch=1, seed=5))
-    return play(Began(epoch=1))
-
-
-def story() -> Play:
-    """The opening scene was told; the seat is free."""
-    play = finish(telling())
-    return play(Released(epoch=1, work_seq=play.session.work_seq))
-
-
-def finish(play: Play, turn_id: str = OPENING_TURN) -> Play:
-    done = Finished(
-        epoch=play.session.seat.epoch,
-        turn_id=turn_id,
-        version=1,
-        status="completed",
-        finish_reason="stop",
-    )
-    return play(done)
-
-
-def say(turn_id: str = "t1", text: str = "I open the gate.", faq: str | None = None) -> Said:
-    return Said(turn_id=turn_id, text=text, seed=1, faq=faq)
-
+from tests.playing import WORLD, awaiting, begin, failed, finish, say, story, telling
 
 # ---- the prologue and the wake ------------------------------------------------------------------------
 
@@ -380,7 +303,7 @@ def test_a_holder_that_died_between_ready_and_release_is_noticed() -> None:
 
 
 def test_a_failed_load_is_told_and_can_be_tried_again() -> None:
-    play = awaiting()(Claimed(epoch=1, holder="r1"))(LoadFailed(epoch=1, message="weights.bin is damaged"))
+    play = failed()
     status = play.posted(ModelStatus)[-1]
     assert isinstance(status, ModelStatus)
     assert (status.state, status.message) == ("failed", "weights.bin is damaged")
