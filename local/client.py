@@ -1,0 +1,83 @@
+"""A WebSocket client of Curtain: connects, resumes, pings, keeps the story; for the chat and the tests."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+import websockets
+from websockets.asyncio.client import ClientConnection
+
+from local.story import Story
+from session.events import MAX_FRAME_BYTES, Hello, ServerFrame, parse_server_frame
+
+
+class TooLong(ValueError):
+    """The frame would be larger than 32 KB: the gateway would close the connection for it."""
+
+
+class Client:
+    """One connection. Use as an async context manager; iterate over `frames()`."""
+
+    def __init__(self, url: str, story: Story | None = None) -> None:
+        self.story = story or Story()
+        self._url = url
+        self._socket: ClientConnection | None = None
+
+    async def __aenter__(self) -> Self:
+        # API Gateway's answer to protocol pings is not documented: our own `ping` frames keep the line.
+        self._socket = await websockets.connect(self._url, ping_interval=None, compression=None)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.socket.close()
+
+    @property
+    def socket(self) -> ClientConnection:
+        if self._socket is None:
+            raise RuntimeError("not connected: use `async with Client(url) as client`")
+        return self._socket
+
+    async def hello(self) -> None:
+        """Says hello; resumes the story if there is one."""
+        await self.send(
+            Hello(
+                action="hello",
+                v=1,
+                session_id=self.story.session_id or None,
+                resume_key=self.story.resume_key or None,
+            ).model_dump(exclude_none=True)
+        )
+
+    async def send(self, frame: dict[str, Any]) -> None:
+        """Sends one frame. Raises TooLong."""
+        text = json.dumps(frame, ensure_ascii=False)
+        if len(text.encode("utf-8", "replace")) > MAX_FRAME_BYTES:
+            raise TooLong(f"a frame has at most {MAX_FRAME_BYTES:,} bytes; shorten the text")
+        await self.socket.send(text)
+
+    async def say(self, text: str) -> str:
+        """Begins a turn; returns its id."""
+        turn_id = f"t-{secrets.token_hex(6)}"
+        await self.send({"action": "say", "turn_id": turn_id, "text": text})
+        return turn_id
+
+    async def frames(self) -> AsyncIterator[ServerFrame]:
+        """Every frame, taken into the story first; what is missing is asked for again."""
+        async for message in self.socket:
+            frame = parse_server_frame(message)
+            if self.story.receive(frame):
+                await self.hello()
+            yield frame
+
+    async def keep(self) -> None:
+        """Pings for ever: at 3 s (the listener stays), then every 10 s."""
+        await asyncio.sleep(3)
+        while True:
+            turn = self.story.open_turn
+            await self.send(
+                {"action": "ping", "session_id": self.story.session_id}
+                | ({"turn_id": turn.turn_id} if turn else {})
+            )
+            await asyncio.sleep(10)

@@ -1,0 +1,139 @@
+"""Curtain on one machine: gateway, both functions, table and page, started and stopped together."""
+
+import asyncio
+import logging
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from lambda_image.engine.ensure import ensure_bundle
+from local.gateway import connections_api
+from local.gateway.limits import load_limits
+from local.gateway.server import Gateway
+from local.lambda_service import invoke_api
+from local.lambda_service.config import FunctionConfig
+from local.lambda_service.service import LambdaService
+from local.light import LightFunction
+from local.options import CACHE, REPOSITORY, Options
+from local.page import page_hook
+from local.table import LocalTable
+from prologue.faq.build import ensure_embedder
+from prologue.faq.index import ensure_index
+from prologue.world import World
+
+log = logging.getLogger(__name__)
+TABLE = "curtain"
+MODEL_FUNCTION = "curtain-model"
+STAGE = "prod"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    page: str
+    websocket: str
+
+
+class Stage:
+    def __init__(self, options: Options, world: World) -> None:
+        self._options = options
+        self._world = world
+        self._table: LocalTable | None = None
+        self._light: LightFunction | None = None
+        self._lambda: LambdaService | None = None
+        self._control: web.AppRunner | None = None
+        self._gateway: Gateway | None = None
+
+    async def start(self) -> Addresses:
+        """Starts everything. Raises OSError (port in use), and whatever a part says of itself."""
+        options = self._options
+        page = socket.create_server((options.host, options.port))  # taken first: the likeliest refusal
+        page.close()
+        self._table = LocalTable(_free_port(), CACHE / "stage" / "table.log")
+        bundle = await asyncio.to_thread(ensure_bundle, options.model, CACHE / "bundles")
+        await asyncio.to_thread(ensure_embedder, CACHE / "faq")
+        await asyncio.to_thread(ensure_index, CACHE / "faq", self._world)
+
+        control = web.Application(client_max_size=8 * 1024**2)
+        control_port = _free_port()
+        shared = {
+            "TABLE_NAME": TABLE,
+            "CALLBACK_URL": f"http://127.0.0.1:{control_port}/{STAGE}",
+            "MODEL_NAME": options.model.name,
+            "WORLDS_DIR": str(options.world.parent),
+            "AWS_ENDPOINT_URL_DYNAMODB": self._table.endpoint,
+            "AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{control_port}",
+            "AWS_REGION": "us-east-1",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        self._light = LightFunction(
+            shared
+            | {"MODEL_FUNCTION": MODEL_FUNCTION, "WORLDS": options.world.name, "FAQ_DIR": str(CACHE / "faq")}
+        )
+        self._lambda = LambdaService(
+            {
+                MODEL_FUNCTION: FunctionConfig(
+                    handler="lambda_image.handler.lambda_handler",
+                    task_root=REPOSITORY,
+                    env=shared | {"BUNDLE_DIR": str(bundle), "COLD_START_S": str(options.cold_start_s)},
+                    environments=options.environments,
+                    idle_s=options.idle_s,
+                    maximum_event_age_s=60,
+                    maximum_retry_attempts=0,
+                )
+            },
+            on_failure=self._light.consume,
+            log=_log_environment,
+        )
+        self._gateway = Gateway(
+            self._light.invoke,
+            limits=load_limits(),
+            stage=STAGE,
+            http=page_hook(REPOSITORY / "web", self._page_config),
+        )
+        connections_api.add_routes(control, self._gateway)
+        invoke_api.add_routes(control, self._lambda)
+        self._control = web.AppRunner(control, access_log=None)
+        await self._control.setup()
+        await web.TCPSite(self._control, "127.0.0.1", control_port).start()
+        await self._lambda.start()
+        await asyncio.to_thread(self._table.create, TABLE)
+        await self._gateway.start(options.host, options.port)
+        return self._addresses()
+
+    async def stop(self) -> None:
+        """Stops everything that was started, in the order in which nothing waits for what is gone."""
+        if self._gateway:
+            await self._gateway.stop()
+        if self._lambda:
+            await self._lambda.stop()
+        if self._light:
+            await asyncio.to_thread(self._light.stop)
+        if self._control:
+            await self._control.cleanup()
+        if self._table:
+            await asyncio.to_thread(self._table.stop)
+
+    def _addresses(self) -> Addresses:
+        at = f"{self._options.host}:{self._options.port}"
+        return Addresses(page=f"http://{at}/", websocket=f"ws://{at}/{STAGE}")
+
+    def _page_config(self) -> dict[str, Any]:
+        world = self._world
+        return {
+            "websocket": self._addresses().websocket,
+            "world": world.model_dump(include={"name", "title", "tagline", "theme", "speakers"}),
+        }
+
+
+def _log_environment(environment: str, line: str) -> None:
+    logging.getLogger(environment).info("%s", line)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
