@@ -31,8 +31,9 @@ format: $(VENV)/.test  ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.run  ## measure the engine; the last line is one JSON document
-	$(BIN)/python -m bench.engine $(ARGS)
+bench: $(VENV)/.run  ## measure; each part's last line is one JSON document
+	$(BIN)/python -m bench.stage
+	$(BIN)/python -m bench.engine
 
 docs: $(VENV)/.run  ## write docs/asyncapi.yaml anew from the wire schema
 	$(BIN)/python -m tools.asyncapi docs/asyncapi.yaml
@@ -65,4 +66,6 @@ $(VENV)/.run: local/requirements.txt prologue/requirements.txt $(VENV)/.torch
 
 $(VENV)/.test: tests/requirements.txt requirements.txt $(VENV)/.run
 	$(PIP) install -q -r tests/requirements.txt
+	@command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/python -m playwright install chromium || \
+		{ echo 'curtain: the page tests need Chromium; install it, e.g. apt-get install chromium' >&2; exit 1; }
 	@touch $@

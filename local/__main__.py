@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -76,8 +77,14 @@ def main(
 async def _run(stage: "Stage") -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def asked_to_stop() -> None:
+        if stopping.is_set():
+            os._exit(130)  # asked twice: the kernel ends the children with us
+        stopping.set()
+
     for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stopping.set)
+        loop.add_signal_handler(name, asked_to_stop)
     try:
         starting = asyncio.create_task(stage.start())
         stop = asyncio.create_task(stopping.wait())

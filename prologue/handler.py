@@ -87,9 +87,14 @@ def _service() -> PrologueService:
 
     @cache
     def matcher(name: str) -> "Matcher | None":
+        from prologue.faq.embedder import NotBuiltError
         from prologue.faq.match import Matcher
 
-        return Matcher.load(settings.faq_dir, world(name))
+        try:
+            return Matcher.load(settings.faq_dir, world(name))
+        except NotBuiltError:
+            log.exception("the FAQ is out of order; the story goes on without it")
+            return None
 
     return PrologueService(
         Runner(

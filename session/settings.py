@@ -11,9 +11,9 @@ from typing import Self
 
 import boto3
 from botocore.config import Config
-from prologue.world import WORLDS
 from pydantic import BaseModel, ConfigDict, Field
 
+from prologue.world import WORLDS
 from session.dynamodb import DynamoStore
 from session.posting import GatewayPoster
 

@@ -3,7 +3,7 @@
 import socket
 import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -142,7 +142,7 @@ def test_deltas_append_renew_the_seat_and_tell_what_others_wrote(store: Store, f
 def test_no_delta_without_the_seat_and_the_turn(store: Store, fresh: Session, lost: str) -> None:
     session = store.commit(telling(fresh))
     assert session.live is not None
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "epoch": {"seat": session.seat.model_copy(update={"epoch": 4})},
         "holder": {"seat": session.seat.model_copy(update={"holder": "r2"})},
         "turn": {"live": session.live.model_copy(update={"turn_id": "u"})},
