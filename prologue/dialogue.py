@@ -92,6 +92,11 @@ def is_repeat(state: DialogueState, question_id: str, *, choice: str | None, tex
     return text is not None and state.answers[question_id] == " ".join(text.split())
 
 
+def was_skipped(state: DialogueState, question_id: str) -> bool:
+    """Whether this very question was skipped before (a frame that was sent twice)."""
+    return state.answers.get(question_id) == SKIPPED
+
+
 def skip(state: DialogueState, world: "World", question_id: str | None) -> DialogueState:
     """Skips one question, or without an id all that are left. Raises Refusal (unknown_question)."""
     question = open_question(state, world)

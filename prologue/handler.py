@@ -18,7 +18,6 @@ from session.settings import CLIENT, Clients, Settings
 
 if TYPE_CHECKING:
     from prologue.faq.match import Matcher
-
     from prologue.world import World
 
 log = logging.getLogger(__name__)

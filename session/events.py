@@ -172,6 +172,7 @@ class SessionSnapshot(Frame):
     turns: list[TurnSnapshot]
     prologue: list[PrologueEntry]
     answered: dict[str, str] = {}
+    paused: bool = False
     part: int = 1
     parts: int = 1
 

@@ -38,8 +38,7 @@ def apply(step: Step, event: ListenerInput) -> None:
         case Answered():
             _answer(step, event)
         case Skipped():
-            step.tell(dialogue.skip(step.session.dialogue, step.world, event.question_id))
-            _interacted(step)
+            _skip(step, event)
         case Paused():
             told = step.session.dialogue.model_copy(update={"paused": event.paused})
             step.set(dialogue=told)
@@ -86,11 +85,18 @@ def _resume(step: Step, event: Resumed) -> None:
 def _answer(step: Step, event: Answered) -> None:
     told = step.session.dialogue
     if dialogue.is_repeat(told, event.question_id, choice=event.choice, text=event.text):
-        since = told.log.index(f"reply:{event.question_id}")
-        for entry in dialogue.entries(told, step.world, since):
-            step.post(entry)
+        step.tell_again(event.question_id)
         return
     step.tell(dialogue.answer(told, step.world, event.question_id, choice=event.choice, text=event.text))
+    _interacted(step)
+
+
+def _skip(step: Step, event: Skipped) -> None:
+    told = step.session.dialogue
+    if event.question_id is not None and dialogue.was_skipped(told, event.question_id):
+        step.tell_again(event.question_id)
+        return
+    step.tell(dialogue.skip(told, step.world, event.question_id))
     _interacted(step)
 
 

@@ -148,13 +148,14 @@ class Runner:
                 )
             )
         told = dialogue.entries(session.dialogue, self.world(session.world))
-        return _parts(told, turns, session.dialogue.facts())
+        return _parts(told, turns, session.dialogue)
 
 
 def _parts(
-    told: list[PrologueEntry], turns: list[TurnSnapshot], answered: dict[str, str]
+    told: list[PrologueEntry], turns: list[TurnSnapshot], state: dialogue.DialogueState
 ) -> list[SessionSnapshot]:
     groups: list[list[PrologueEntry | TurnSnapshot]] = [[]]
+    answered = state.facts()
     size = len(str(answered).encode())
     for piece in (*told, *turns):
         weight = len(piece.wire()) + 1
@@ -168,6 +169,7 @@ def _parts(
             turns=[piece for piece in group if isinstance(piece, TurnSnapshot)],
             prologue=[piece for piece in group if not isinstance(piece, TurnSnapshot)],
             answered=answered if number == 1 else {},
+            paused=state.paused,
             part=number,
             parts=len(groups),
         )

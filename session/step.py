@@ -57,6 +57,14 @@ class Step:
         for entry in dialogue.entries(told, self.world, since):
             self.post(entry)
 
+    def tell_again(self, question_id: str) -> None:
+        """Posts what followed an answer once more."""
+        told = self.session.dialogue
+        reply = f"reply:{question_id}"
+        since = told.log.index(reply) if reply in told.log else len(told.log) - 1
+        for entry in dialogue.entries(told, self.world, since):
+            self.post(entry)
+
     def post_status(self) -> None:
         self.post(model_status(self.session))
 

@@ -6,7 +6,7 @@ from prologue import dialogue
 from session import state
 from session.actions import Invoke, Post, PostSnapshot, PostTo
 from session.errors import Refusal
-from session.events import ModelStatus, TurnDelta, TurnDone, TurnStarted, TurnSuggestions
+from session.events import ModelStatus, PrologueQuestion, TurnDelta, TurnDone, TurnStarted, TurnSuggestions
 from session.inputs import (
     Answered,
     Began,
@@ -136,6 +136,15 @@ def test_an_answer_sent_twice_is_answered_the_same_and_changed_answers_are_refus
     assert [a.frame for a in play.actions if isinstance(a, Post)] == first[: len(play.actions)]
     with pytest.raises(Refusal, match="already_answered"):
         play(Answered(question_id="name", choice=None, text="Bob"))
+
+
+def test_a_question_skipped_twice_is_skipped_once() -> None:
+    play = begin()(Skipped(question_id="name"))
+    before = play.session
+    assert play(Skipped(question_id="name")).posted(PrologueQuestion)
+    assert play.session == before
+    with pytest.raises(Refusal, match="unknown_question"):
+        play(Skipped(question_id="gate"))
 
 
 # ---- turns ----------------------------------------------------------------------------------------------

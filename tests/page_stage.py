@@ -1,0 +1,92 @@
+"""A stage whose every word the test speaks: real sockets, the real page, frames built by `session.events`."""
+
+import threading
+from queue import Empty, Queue
+from types import TracebackType
+from typing import TypeVar
+
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.sync.server import ServerConnection, serve
+
+from local.options import REPOSITORY
+from local.page import page_hook
+from prologue.world import WORLDS, load_world
+from session.events import ClientFrame, Frame, Ping, parse_client_frame
+
+F = TypeVar("F", bound=ClientFrame)
+_PATH = "/prod"
+_WAIT_S = 15
+
+
+class PageStage:
+    """Serves `web/`, and one listener at a time. What the page sends waits until it is expected."""
+
+    def __init__(self) -> None:
+        self._world = load_world(WORLDS / "emerald-city")
+        self._page = page_hook(REPOSITORY / "web", self._config)
+        self._connections: Queue[ServerConnection] = Queue()
+        self._heard: Queue[ClientFrame] = Queue()
+        self._on_stage: ServerConnection | None = None
+        self._server = serve(self._listen, "127.0.0.1", 0, process_request=self._route, compression=None)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._address = f"127.0.0.1:{self._server.socket.getsockname()[1]}"
+        self.url = f"http://{self._address}/"
+
+    def __enter__(self) -> "PageStage":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+
+    def enter(self) -> None:
+        """Waits for the page's next connection; from now on frames go there."""
+        try:
+            self._on_stage = self._connections.get(timeout=_WAIT_S)
+        except Empty:
+            raise AssertionError(f"the page opened no connection within {_WAIT_S} s") from None
+
+    def tell(self, *frames: Frame) -> None:
+        assert self._on_stage is not None
+        for frame in frames:
+            self._on_stage.send(frame.wire().decode())
+
+    def expect(self, kind: type[F]) -> F:
+        """The page's next frame, which must be of this kind; pings come at any time and are passed over."""
+        while True:
+            try:
+                frame = self._heard.get(timeout=_WAIT_S)
+            except Empty:
+                raise AssertionError(f"the page sent no {kind.__name__} within {_WAIT_S} s") from None
+            if isinstance(frame, kind):
+                return frame
+            assert isinstance(frame, Ping), f"expected {kind.__name__}, but the page sent {frame!r}"
+
+    def drop(self) -> None:
+        """The line goes dead."""
+        assert self._on_stage is not None
+        self._on_stage.close(1001)
+
+    @property
+    def calls(self) -> int:
+        """Connections that the page opened and that nobody has answered."""
+        return self._connections.qsize()
+
+    def _config(self) -> dict[str, object]:
+        told = {"name", "title", "tagline", "theme", "speakers"}
+        return {"websocket": f"ws://{self._address}{_PATH}", "world": self._world.model_dump(include=told)}
+
+    def _route(self, _connection: ServerConnection, request: Request) -> Response | None:
+        return None if request.path == _PATH else self._page(request)
+
+    def _listen(self, connection: ServerConnection) -> None:
+        self._connections.put(connection)
+        try:
+            for message in connection:
+                self._heard.put(parse_client_frame(str(message)))
+        except ConnectionClosed:
+            pass  # the page left, as pages do

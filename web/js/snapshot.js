@@ -1,0 +1,23 @@
+// A snapshot comes in one or more parts, in any order.
+
+export class Snapshot {
+  #parts = new Map();
+
+  clear() {
+    this.#parts.clear();
+  }
+
+  /** Takes a part. The whole snapshot, { answered, paused, prologue, turns }, once none is missing; until then null. */
+  add(frame) {
+    this.#parts.set(frame.part, frame);
+    if (this.#parts.size < frame.parts) return null;
+    const parts = [...this.#parts.values()].sort((a, b) => a.part - b.part);
+    this.clear();
+    return {
+      answered: Object.assign({}, ...parts.map((part) => part.answered)),
+      paused: frame.paused,
+      prologue: parts.flatMap((part) => part.prologue),
+      turns: parts.flatMap((part) => part.turns),
+    };
+  }
+}
