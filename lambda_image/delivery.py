@@ -121,8 +121,7 @@ class Delivery:
         self._heed()
 
     def _heed(self) -> None:
-        session, now = self._session, self._runner.clock()
-        if session.stop:
+        if self._session.stop:
             self.reason = "stopped"
-        elif session.connection_id is None and now - (session.gone_at or now) > limits().grace_s:
+        elif self._session.deserted(self._runner.clock(), limits().grace_s):
             self.reason = "listener_gone"

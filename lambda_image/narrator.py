@@ -7,7 +7,6 @@ from session.record import LiveTurn, Session, Turn
 
 if TYPE_CHECKING:
     from lambda_image.engine.reply import Piece
-
     from prologue.world import World
 
 Message = dict[str, str]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lambda_image.delivery import Delivery
 from lambda_image.narrator import Narrator, prompt
-from lambda_image.waking import SleepingModel
+from lambda_image.waking import LoadError, SleepingModel
 from prologue.world import World, load_world
 from session.events import Metrics, TurnStatus, Usage
 from session.inputs import Began, Claimed, Finished, LoadFailed, Loading, Ready, Released
@@ -21,9 +21,8 @@ from session.settings import Clients, Settings
 from session.step import SeatLost
 
 if TYPE_CHECKING:
-    from lambda_image.engine.reply import ReplyEnd
-
     from lambda_image.engine.readahead import ReadAhead
+    from lambda_image.engine.reply import ReplyEnd
 
 log = logging.getLogger(__name__)
 
@@ -47,17 +46,20 @@ class ModelService:
         told = 0
         try:
             self._runner.apply(session_id, Claimed(epoch=epoch, holder=holder))
+            cold = self._model.narrator is None
             narrator = self._wake(session_id, epoch)
             if narrator is None:
                 return {"told": 0, "left": "load_failed"}
+            cold_start_s = self._model.cold_start_s if cold else None
             session = self._ready(session_id, epoch)
             while session.seat.holder == holder:
-                if session.live is not None:
-                    session = self._tell(narrator, session_id, epoch, deadline, memory_mb)
-                    told += 1
-                elif session.phase is Phase.AWAITING:
+                away = session.deserted(self._runner.clock(), limits().grace_s)
+                if session.live is not None and not away:
+                    session = self._tell(narrator, session, deadline, memory_mb, cold_start_s)
+                    told, cold_start_s = told + 1, None
+                elif session.phase is Phase.AWAITING and not away:
                     session = self._ready(session_id, epoch)
-                else:
+                else:  # what waits for a listener who is away is begun when they come back
                     leave = Released(epoch=epoch, work_seq=session.work_seq)
                     session = self._runner.apply(session_id, leave)
             self._runner.store.note_model(session.model_name, self._runner.clock())
@@ -71,9 +73,7 @@ class ModelService:
             for loaded, total, eta in self._model.wake(limits().progress_s):
                 event = Loading(epoch=epoch, loaded_bytes=loaded, total_bytes=total, eta_s=eta)
                 self._runner.apply(session_id, event)
-        except (SeatLost, UnknownSession):
-            raise
-        except Exception as error:  # whatever the load met: the listener must hear of it
+        except LoadError as error:
             log.exception("the model could not be loaded")
             self._runner.apply(session_id, LoadFailed(epoch=epoch, message=str(error)))
         return self._model.narrator
@@ -82,13 +82,20 @@ class ModelService:
         return self._runner.apply(session_id, Ready(epoch=epoch, seed=secrets.randbelow(2**31)))
 
     def _tell(
-        self, narrator: Narrator, session_id: str, epoch: int, deadline: float, memory_mb: int
+        self,
+        narrator: Narrator,
+        session: Session,
+        deadline: float,
+        memory_mb: int,
+        cold_start_s: float | None,
     ) -> Session:
         """Tells the waiting turn, and gives it its terminal state."""
         started = time.monotonic()
+        session_id, epoch = session.session_id, session.seat.epoch
         session = self._runner.apply(session_id, Began(epoch=epoch))
         live = session.live
-        assert live is not None  # only the holder ends a running turn
+        if live is None:  # stopped in the last moment
+            return session
         messages = prompt(
             session, self._runner.store.turns(session_id), live, self._runner.world(session.world)
         )
@@ -113,7 +120,6 @@ class ModelService:
         if delivery.reason == "seat_lost":
             raise SeatLost(f"turn {live.turn_id} went to somebody else")
         status, reason = _ending(end, delivery)
-        cold_start_s, self._model.cold_start_s = self._model.cold_start_s, None
         return self._runner.apply(
             session_id,
             Finished(

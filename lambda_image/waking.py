@@ -18,6 +18,10 @@ class Reading(Protocol):
     def total_bytes(self) -> int: ...
 
 
+class LoadError(Exception):
+    """The model could not be loaded; the message is the cause's."""
+
+
 class SleepingModel:
     """Args:
     load: makes the model, slowly; raises what it likes.
@@ -28,42 +32,43 @@ class SleepingModel:
     def __init__(self, load: Callable[[], Narrator], reading: Reading, started: float) -> None:
         self._load = load
         self._reading = reading
-        self._started = started
-        self._narrator: Narrator | None = None
+        self._began = started  # of the load that runs; the first one begins with the process
+        self._thread: threading.Thread | None = None
         self._failure: Exception | None = None
-        self.cold_start_s: float | None = None  # told once, by the first reply
-
-    @property
-    def narrator(self) -> Narrator | None:
-        return self._narrator
+        self.narrator: Narrator | None = None
+        self.cold_start_s = 0.0  # how long the load took; init is part of the first one
 
     def wake(self, every: float) -> Iterator[tuple[int, int, float | None]]:
         """Loads the model; yields (bytes read, bytes in all, seconds left or None) every `every` seconds.
 
-        Raises whatever the loading raised; the next call tries again.
+        A load that an earlier caller abandoned is waited for, not begun again. Raises LoadError; the next
+        call tries again.
         """
-        if self._narrator is not None:
+        if self.narrator is not None:
             return
-        thread = threading.Thread(target=self._run, name="load", daemon=True)
-        thread.start()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+            self._thread.start()
         while True:
             yield self._progress()
-            thread.join(every)
-            if not thread.is_alive():
+            self._thread.join(every)
+            if not self._thread.is_alive():
                 break
+        self._thread = None
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            raise failure
-        self.cold_start_s = time.monotonic() - self._started
+            self._began = time.monotonic()
+            raise LoadError(str(failure)) from failure
+        self.cold_start_s = time.monotonic() - self._began
 
     def _run(self) -> None:
         try:
-            self._narrator = self._load()
+            self.narrator = self._load()
         except Exception as error:  # handed over to the thread that waits
             self._failure = error
 
     def _progress(self) -> tuple[int, int, float | None]:
         loaded, total = self._reading.loaded_bytes, self._reading.total_bytes
-        elapsed = time.monotonic() - self._started
+        elapsed = time.monotonic() - self._began
         left = elapsed * (total - loaded) / loaded if loaded else None
         return loaded, total, left

@@ -85,7 +85,7 @@ def answer(
 
 def is_repeat(state: DialogueState, question_id: str, *, choice: str | None, text: str | None) -> bool:
     """Whether this very answer was taken before (a frame that was sent twice)."""
-    if question_id not in state.answers:
+    if state.answers.get(question_id, SKIPPED) == SKIPPED:
         return False
     if choice is not None:
         return state.choices.get(question_id) == choice

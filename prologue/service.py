@@ -12,7 +12,6 @@ from session.events import (
     VERSION,
     Answer,
     ClientMessage,
-    Frame,
     Hello,
     Pause,
     Ping,
@@ -38,7 +37,6 @@ from session.inputs import (
     Woken,
 )
 from session.limits import limits
-from session.posting import Gone
 from session.record import Model, Session
 from session.runner import Runner, UnknownSession
 
@@ -46,8 +44,6 @@ if TYPE_CHECKING:
     from prologue.faq.match import Matcher
 
 log = logging.getLogger(__name__)
-FAQ_CHARS = 300  # longer texts are no questions about the house
-RESTING_S = 300  # Lambda keeps an idle environment for some minutes; no more is promised
 
 
 class PrologueService:
@@ -78,12 +74,12 @@ class PrologueService:
             request_id = frame.request_id
             self._handle(connection_id, frame)
         except Refusal as refusal:
-            self._post(connection_id, error_frame(refusal, request_id))
+            self._runner.post_quietly(connection_id, error_frame(refusal, request_id))
         except UnknownSession:
-            self._post(connection_id, error_frame(Refusal("unknown_session"), request_id))
+            self._runner.post_quietly(connection_id, error_frame(Refusal("unknown_session"), request_id))
         except Exception:  # the last resort of a boundary: the listener must hear of it
             log.exception("frame of connection %s failed", connection_id)
-            self._post(connection_id, error_frame(Refusal("internal"), request_id))
+            self._runner.post_quietly(connection_id, error_frame(Refusal("internal"), request_id))
 
     def disconnected(self, connection_id: str) -> None:
         session_id = self._store.session_of(connection_id, self._runner.clock())
@@ -105,7 +101,7 @@ class PrologueService:
         session_id = self._store.session_of(connection_id, self._runner.clock())
         if session_id is None:
             if isinstance(frame, Ping):
-                self._post(connection_id, Pong(request_id=frame.request_id))
+                self._runner.post_quietly(connection_id, Pong())
                 return
             raise Refusal("no_session")
         session = self._store.load(session_id, self._runner.clock())
@@ -114,7 +110,7 @@ class PrologueService:
         if session.connection_id is None:  # it was given up for lost, and is not
             session = self._runner.apply(session_id, Resumed(connection_id=connection_id))
         elif session.connection_id != connection_id:
-            self._post(connection_id, SessionSuperseded(session_id=session_id))
+            self._runner.post_quietly(connection_id, SessionSuperseded(session_id=session_id))
             return
         self._apply(session, frame)
 
@@ -177,7 +173,7 @@ class PrologueService:
                 "unknown_model", f"There is no model {hello.model!r}; there is: {self._model_name}."
             )
         now = self._runner.clock()
-        warm = now - self._store.model_seen(self._model_name) < RESTING_S
+        warm = now - self._store.model_seen(self._model_name) < limits().resting_s
         session_id, resume_key = secrets.token_hex(12), secrets.token_urlsafe(32)
         self._bind(connection_id, session_id)
         self._runner.start(
@@ -201,15 +197,9 @@ class PrologueService:
         self._store.bind(connection_id, session_id, expires)
 
     def _faq_answer(self, world: str, text: str) -> str | None:
-        matcher = self._matcher(world) if 0 < len(text) <= FAQ_CHARS else None
+        matcher = self._matcher(world) if 0 < len(text) <= limits().faq_chars else None
         found = matcher.match(text) if matcher else None
         return found.answer if found else None
-
-    def _post(self, connection_id: str, frame: Frame) -> None:
-        try:
-            self._runner.poster.post(connection_id, frame)
-        except Gone:
-            log.info("connection %s was gone before its answer", connection_id)
 
 
 def _hash(resume_key: str) -> str:

@@ -9,6 +9,7 @@
 """
 
 import json
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -24,8 +25,14 @@ from session.store import Conflict
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import UpdateItemOutputTypeDef
 
 Item = dict[str, Any]
+_REFUSALS = (
+    "ConditionalCheckFailedException",
+    "TransactionCanceledException",
+    "TransactionConflictException",
+)
 _encode = TypeSerializer().serialize
 _decode = TypeDeserializer().deserialize
 
@@ -77,7 +84,7 @@ class DynamoStore:
             else:
                 self._client.put_item(**head, ReturnValuesOnConditionCheckFailure="ALL_OLD")
         except ClientError as error:
-            if _code(error) not in ("ConditionalCheckFailedException", "TransactionCanceledException"):
+            if _code(error) not in _REFUSALS:
                 raise
             # The client repeats a request whose answer was lost: then the write in the table is our own.
             found = _found(error)
@@ -112,8 +119,7 @@ class DynamoStore:
             ":one": 1,
         }
         try:
-            answer = self._client.update_item(
-                TableName=self._table,
+            answer = self._update(
                 Key=_head_key(session.session_id),
                 UpdateExpression=(
                     "SET #live.#chunks = list_append(#live.#chunks, :chunk), "
@@ -167,6 +173,17 @@ class DynamoStore:
     def model_seen(self, name: str) -> float:
         item = self._get(f"model#{name}", now=0.0)
         return float(item["seen"]["N"]) if item else 0.0
+
+    def _update(self, **arguments: Any) -> "UpdateItemOutputTypeDef":
+        """UpdateItem, repeated while a transaction on the item is under way (boto3 does not)."""
+        for wait in (0.02, 0.05, 0.1, 0.2):
+            try:
+                return self._client.update_item(TableName=self._table, **arguments)
+            except ClientError as error:
+                if _code(error) != "TransactionConflictException":
+                    raise
+            time.sleep(wait)
+        return self._client.update_item(TableName=self._table, **arguments)
 
     def _get(self, pk: str, now: float) -> Item | None:
         answer = self._client.get_item(

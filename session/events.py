@@ -109,8 +109,8 @@ class SessionReady(Frame):
     resume_key: str | None = None  # told once, when the session is made
     world: str
     model: str
+    models: list[str]
     resumed: bool
-    request_id: str | None = None
 
 
 class TurnSnapshot(Frame):
@@ -261,7 +261,6 @@ class Pong(Frame):
 
     type: Literal["pong"] = "pong"
     seq: int | None = None
-    request_id: str | None = None
 
 
 ServerFrame = (

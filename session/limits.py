@@ -12,10 +12,12 @@ class Limits(BaseModel):
 
     say_chars: PositiveInt
     answer_chars: PositiveInt
+    faq_chars: PositiveInt
     tombstones: PositiveInt
     recent_turns: PositiveInt
     seat_s: PositiveFloat
     renew_s: PositiveFloat
+    resting_s: PositiveFloat
     start_limit_s: PositiveFloat
     grace_s: PositiveFloat
     wake_after_s: PositiveFloat

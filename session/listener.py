@@ -74,6 +74,7 @@ def _resume(step: Step, event: Resumed) -> None:
             session_id=step.session.session_id,
             world=step.session.world,
             model=step.session.model_name,
+            models=[step.session.model_name],
             resumed=True,
         )
     )
@@ -188,6 +189,8 @@ def _ping(step: Step, event: Pinged) -> None:
     step.post(Pong(seq=len(session.dialogue.log)))
     if event.turn_id in session.recent:
         _tell_again(step, event.turn_id)
+    if session.model.state == "starting" and not session.seat.holder:  # nobody else tells them yet
+        step.tell(dialogue.progress(session.dialogue, step.world, 0.0, step.now))
     stayed = step.now - session.connected_at >= limits().wake_after_s
     if session.seat.epoch == 0 and stayed:
         step.call_model()

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from session.events import Frame
 
@@ -18,14 +18,18 @@ class Gone(Exception):
     """The connection does not exist (any more)."""
 
 
+class NotPosted(Exception):
+    """The gateway did not take a frame, though the connection may live."""
+
+
 class Poster(Protocol):
     def post(self, connection_id: str, frame: Frame) -> None:
-        """Posts one frame. Raises Gone. A post that returns proves nothing about the listener."""
+        """Posts one frame. Raises Gone, NotPosted. A post that returns proves nothing about the listener."""
         ...
 
 
 class GatewayPoster:
-    """Posts in order, one at a time; waits and tries again when the gateway says 429."""
+    """Waits and tries again when the gateway says 429. A caller's posts keep their order."""
 
     def __init__(self, client: "ApiGatewayManagementApiClient") -> None:
         self._client = client
@@ -41,6 +45,8 @@ class GatewayPoster:
                 if code in ("GoneException", "410", "BadRequestException"):
                     raise Gone(connection_id) from None
                 if code != "LimitExceededException" or attempt == _TRIES:
-                    raise
+                    raise NotPosted(str(error)) from error
+            except BotoCoreError as error:  # no answer, or no connection
+                raise NotPosted(str(error)) from error
             time.sleep(wait)
             wait *= 2

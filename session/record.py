@@ -113,3 +113,7 @@ class Session(Record):
     turns: int = 0  # finished turns
     recent: tuple[str, ...] = ()  # ids of the last finished turns
     last_done: TurnDone | None = None
+
+    def deserted(self, now: float, grace_s: float) -> bool:
+        """Whether the listener has been gone for longer than the grace."""
+        return self.connection_id is None and now - (self.gone_at or now) > grace_s

@@ -12,7 +12,7 @@ from session import state
 from session.actions import Action, Invoke, Post, PostSnapshot, PostTo
 from session.events import MAX_FRAME_BYTES, Frame, PrologueEntry, SessionSnapshot, TurnSnapshot
 from session.inputs import Disconnected, Input, InvokeFailed
-from session.posting import Gone, Poster
+from session.posting import Gone, NotPosted, Poster
 from session.record import Session
 from session.step import Outcome
 from session.store import Conflict, Store
@@ -98,7 +98,7 @@ class Runner:
                     frames = self.snapshot(session.session_id)
                     gone = gone or not all(self.post(session, frame) for frame in frames)
                 case PostTo(connection_id, frame):
-                    self._post_quietly(connection_id, frame)
+                    self.post_quietly(connection_id, frame)
                 case Invoke(epoch):
                     self._ask(session, epoch)
         if gone and session.connection_id:
@@ -112,13 +112,16 @@ class Runner:
             self.poster.post(session.connection_id, frame)
         except Gone:
             return False
+        except NotPosted as error:  # it is stored: the next hello or ping tells it again
+            log.warning("a frame for %s was not posted: %s", session.connection_id, error)
         return True
 
-    def _post_quietly(self, connection_id: str, frame: Frame) -> None:
+    def post_quietly(self, connection_id: str, frame: Frame) -> None:
+        """Posts where nothing depends on it."""
         try:
             self.poster.post(connection_id, frame)
-        except Gone:
-            log.info("connection %s was gone already", connection_id)
+        except (Gone, NotPosted) as error:
+            log.info("a frame for %s was not posted: %s", connection_id, error)
 
     def _ask(self, session: Session, epoch: int) -> None:
         if self._invoke is None:
@@ -135,8 +138,8 @@ class Runner:
         if session is None:
             raise UnknownSession(session_id)
         turns = [turn.snapshot() for turn in self.store.turns(session_id)]
-        if session.live is not None:
-            live = session.live
+        live = session.live
+        if live is not None and all(turn.turn_id != live.turn_id for turn in turns):  # it may just have ended
             turns.append(
                 TurnSnapshot(
                     turn_id=live.turn_id,

@@ -42,6 +42,7 @@ def start(session: Session, resume_key: str, now: float, world: "World") -> Outc
             resume_key=resume_key,
             world=session.world,
             model=session.model_name,
+            models=[session.model_name],
             resumed=False,
         )
     )

@@ -147,16 +147,20 @@ class Step:
 
     def fail_model(self, message: str) -> None:
         """The model could not be woken: say so, in character and in plain words."""
-        self.set_seat(holder="", expires=0.0)
+        self._empty_seat()
         self.set_model(state="failed", message=message, woken_at=0.0, eta_s=None)
         self.end_live("failed", "model_failed")
         if self.session.phase is not Phase.STORY:
             self.tell(dialogue.cue(self.session.dialogue, "failed"))
         self.post_status()
 
+    def _empty_seat(self) -> None:
+        """Spends the epoch: whoever had it, or comes late with it, is refused."""
+        self.set_seat(epoch=self.session.seat.epoch + 1, holder="", expires=0.0)
+
     def lose_holder(self) -> None:
         """The holder died while it was telling a turn: what is stored of it stays."""
-        self.set_seat(holder="", expires=0.0)
+        self._empty_seat()
         self.end_live("incomplete", "lost")
         self.set_model(state="resting", woken_at=0.0)
         self.post_status()

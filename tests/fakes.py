@@ -1,13 +1,14 @@
 """Stand-ins for the table, the gateway and Lambda: in memory, on a clock that the test moves."""
 
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from prologue.world import WORLDS, World, load_world
 from session.events import Frame, parse_server_frame
-from session.posting import Gone
+from session.posting import Gone, NotPosted
 from session.record import Session, Turn
 from session.step import SeatLost
 from session.store import Conflict
@@ -35,24 +36,30 @@ class MemoryStore:
     connections: dict[str, str] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
     conflicts: int = 0  # so many commits fail first
+    lock: threading.RLock = field(default_factory=threading.RLock)  # the delivery has its own thread
 
     def load(self, session_id: str, now: float) -> Session | None:
         found = self.heads.get(session_id)
         return found if found and found.expires > now else None
 
     def commit(self, session: Session, archive: Sequence[Turn] = ()) -> Session:
-        known = self.heads.get(session.session_id)
-        if self.conflicts:
-            self.conflicts -= 1
-            raise Conflict(session.session_id)
-        if (known.rev if known else 0) != session.rev:
-            raise Conflict(session.session_id)
-        stored = session.model_copy(update={"rev": session.rev + 1})
-        self.heads[session.session_id] = stored
-        self.archived.setdefault(session.session_id, []).extend(archive)
-        return stored
+        with self.lock:
+            known = self.heads.get(session.session_id)
+            if self.conflicts:
+                self.conflicts -= 1
+                raise Conflict(session.session_id)
+            if (known.rev if known else 0) != session.rev:
+                raise Conflict(session.session_id)
+            stored = session.model_copy(update={"rev": session.rev + 1})
+            self.heads[session.session_id] = stored
+            self.archived.setdefault(session.session_id, []).extend(archive)
+            return stored
 
     def append_delta(self, session: Session, *, offset: int, text: str, seat_expires: float) -> Session:
+        with self.lock:
+            return self._append(session, offset, text, seat_expires)
+
+    def _append(self, session: Session, offset: int, text: str, seat_expires: float) -> Session:
         known, mine = self.heads[session.session_id], session.live
         live = known.live
         assert mine is not None
@@ -94,10 +101,13 @@ class RecordingPoster:
 
     posted: list[tuple[str, Frame]] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
+    refusing: bool = False  # the gateway answers 429 or nothing at all
 
     def post(self, connection_id: str, frame: Frame) -> None:
         if connection_id in self.gone:
             raise Gone(connection_id)
+        if self.refusing:
+            raise NotPosted("429")
         json.loads(frame.wire())
         parse_server_frame(frame.wire())
         self.posted.append((connection_id, frame))
@@ -107,6 +117,3 @@ class RecordingPoster:
         frames = [frame for to, frame in self.posted if connection_id in (None, to)]
         self.posted.clear()
         return frames
-
-    def types(self) -> list[str]:
-        return [str(getattr(frame, "type", "?")) for frame in self.take()]

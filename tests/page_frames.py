@@ -30,6 +30,7 @@ def ready(*, resumed: bool = False) -> SessionReady:
         resume_key=None if resumed else "key-1",
         world="emerald-city",
         model="demo",
+        models=["demo"],
         resumed=resumed,
     )
 

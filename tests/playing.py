@@ -4,7 +4,7 @@ import dataclasses
 
 from session import state
 from session.actions import Action, Invoke, Post
-from session.events import Frame
+from session.events import Frame, PrologueEntry
 from session.inputs import Began, Claimed, Finished, Input, LoadFailed, Ready, Released, Said, Skipped
 from session.record import OPENING_TURN, Session, Turn
 from tests.fakes import emerald_city
@@ -30,6 +30,10 @@ class Play:
 
     def posted(self, kind: type[Frame]) -> list[Frame]:
         return [a.frame for a in self.actions if isinstance(a, Post) and isinstance(a.frame, kind)]
+
+    def entries(self) -> list[Frame]:
+        """The prologue entries among what was posted."""
+        return [a.frame for a in self.actions if isinstance(a, Post) and isinstance(a.frame, PrologueEntry)]
 
     def invoked(self) -> list[int]:
         return [a.epoch for a in self.actions if isinstance(a, Invoke)]

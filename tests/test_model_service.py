@@ -11,8 +11,8 @@ from lambda_image.narrator import Message, Narrator
 from lambda_image.service import ModelService
 from lambda_image.waking import SleepingModel
 from session.events import Frame, ModelStatus, PrologueFragment, TurnDelta, TurnDone
-from session.inputs import Answered, Disconnected, Said, Skipped, Stopped, Woken
-from session.record import Session
+from session.inputs import Answered, Disconnected, Pinged, Resumed, Said, Skipped, Stopped, Woken
+from session.record import Session, Turn
 from session.runner import Runner
 from tests.fakes import Clock, MemoryStore, RecordingPoster, emerald_city
 
@@ -288,3 +288,69 @@ def test_work_that_comes_as_a_turn_ends_is_done_before_leaving() -> None:
     theatre.serve()
     assert [turn.turn_id for turn in theatre.store.turns("s")] == ["opening", "t"]
     assert theatre.invoked == [1]
+
+
+def test_a_stop_in_the_last_moment_before_the_telling_leaves_the_environment_whole() -> None:
+    theatre = Theatre()
+    theatre.runner.apply("s", Skipped(question_id=None))
+    post = theatre.poster.post
+
+    def stop_at_once(connection_id: str, frame: Frame) -> None:
+        post(connection_id, frame)
+        if isinstance(frame, ModelStatus) and frame.state == "ready":
+            theatre.runner.apply("s", Stopped(turn_id="opening"))
+
+    theatre.poster.post = stop_at_once  # type: ignore[method-assign]
+    assert theatre.serve() == "released"
+    assert theatre.store.turns("s")[0].status == "stopped"
+    assert theatre.narrator.said == 0
+
+
+def test_the_opening_scene_waits_for_a_listener_who_left_while_the_model_loaded() -> None:
+    theatre = Theatre()
+    theatre.runner.apply("s", Skipped(question_id=None))
+    theatre.runner.apply("s", Disconnected(connection_id="c"))
+    theatre.clock.now += 30
+    assert theatre.serve() == "released"
+    assert theatre.narrator.said == 0
+    theatre.runner.apply("s", Resumed(connection_id="c2"))
+    assert len(theatre.invoked) == 2
+    assert theatre.serve(holder="r2") == "released"
+    assert theatre.store.turns("s")[0].status == "completed"
+
+
+def test_an_abandoned_load_is_waited_for_and_not_begun_again() -> None:
+    loads = []
+
+    def load() -> Narrator:
+        loads.append(1)
+        time.sleep(0.2)
+        return Parrot()
+
+    theatre = Theatre(load=load)
+    theatre.runner.apply("s", Skipped(question_id=None))
+    commit, calls = theatre.store.commit, iter(range(100))
+
+    def hiccup(session: Session, archive: Sequence[Turn] = ()) -> Session:
+        if next(calls) == 1:
+            raise ConnectionError("the table hiccups")
+        return commit(session, archive)
+
+    theatre.store.commit = hiccup  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        theatre.serve()
+    theatre.clock.now += 100
+    theatre.runner.apply("s", Pinged(turn_id=None))
+    assert theatre.serve(holder="r2") == "released"
+    assert len(loads) == 1
+
+
+def test_only_a_reply_that_waited_for_the_model_is_told_its_cold_start() -> None:
+    theatre = Theatre()
+    theatre.runner.apply("s", Skipped(question_id=None))
+    theatre.serve()
+    theatre.runner.apply("s", Said(turn_id="t", text="Go on.", seed=1))
+    theatre.serve(holder="r2")
+    cold = [f.metrics.cold_start_s for f in theatre.posted(TurnDone) if isinstance(f, TurnDone) and f.metrics]
+    assert cold[0] is not None
+    assert cold[1:] == [None]

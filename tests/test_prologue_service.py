@@ -187,7 +187,7 @@ def test_a_superseded_connection_is_told_so_instead_of_obeyed() -> None:
     assert house.invoked == []
 
 
-def test_a_disconnect_is_remembered_and_a_frame_from_the_living_undoes_it() -> None:
+def test_a_disconnect_is_remembered_however_often_it_comes() -> None:
     house = House()
     house.hello()
     house.service.disconnected("c1")
@@ -229,3 +229,15 @@ def test_the_failure_of_an_invocation_reaches_the_listener() -> None:
     house.send(action="skip")
     house.service.invoke_failed(house.session().session_id, 1, "All places are taken.")
     assert "All places are taken." in str(house.poster.take("c1"))
+
+
+def test_posts_that_fail_lose_neither_the_invoke_nor_the_story() -> None:
+    house = House()
+    house.hello()
+    house.poster.refusing = True
+    house.send(action="skip")
+    assert house.invoked == [1]
+    house.poster.refusing = False
+    frames = house.send(action="hello", v=1)
+    snapshot = next(frame for frame in frames if isinstance(frame, SessionSnapshot))
+    assert snapshot.prologue[-1].seq == len(house.session().dialogue.log) - 1
