@@ -66,6 +66,7 @@ $(VENV)/.run: local/requirements.txt prologue/requirements.txt $(VENV)/.torch
 
 $(VENV)/.test: tests/requirements.txt requirements.txt $(VENV)/.run
 	$(PIP) install -q -r tests/requirements.txt
-	@command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/python -m playwright install chromium || \
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+		$(BIN)/python -m playwright install chromium || \
 		{ echo 'curtain: the page tests need Chromium; install it, e.g. apt-get install chromium' >&2; exit 1; }
 	@touch $@

@@ -57,14 +57,7 @@ def main(
         from local.stage import Stage  # imports much: only when the options are right
 
         asyncio.run(_run(Stage(options, loaded)))
-    except (
-        BadOption,
-        WorldError,
-        EngineError,
-        SourceError,
-        EmulatorUnavailableError,
-        TableUnavailable,
-    ) as error:
+    except REFUSALS as error:
         _give_up(str(error))
     except OSError as error:
         _give_up(
@@ -78,13 +71,13 @@ async def _run(stage: "Stage") -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def asked_to_stop() -> None:
+    def interrupted() -> None:
         if stopping.is_set():
-            os._exit(130)  # asked twice: the kernel ends the children with us
+            os._exit(130)  # a second Ctrl+C: the kernel ends the children with us
         stopping.set()
 
-    for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, asked_to_stop)
+    loop.add_signal_handler(signal.SIGINT, interrupted)
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
     try:
         starting = asyncio.create_task(stage.start())
         stop = asyncio.create_task(stopping.wait())

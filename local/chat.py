@@ -1,18 +1,17 @@
 """`python -m local.chat [URL]`: a story in the terminal. Ctrl+C stops the reply, a second one leaves."""
 
 import asyncio
-import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator
+import threading
 from typing import Annotated
 
 import typer
 import websockets
 from rich.console import Console
+from rich.markup import escape
 
 from local.client import Client, TooLong
-from local.story import Story
 from session.events import (
     ErrorFrame,
     ModelStatus,
@@ -33,51 +32,50 @@ HELP = "your words · a number answers · /skip · /stop · /wake · /quit"
 
 
 class Chat:
-    """The screen's side of one story; `ask` reads a line of the keyboard."""
+    """One story on the screen: shows frames, sends what is typed."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, client: Client, console: Console) -> None:
+        self.client = client
         self.console = console
-        self.story = Story()
-        self._status = ""
+        self._model_state = ""
 
     def show(self, frame: ServerFrame) -> None:
-        out = self.console.print
         match frame:
             case PrologueLine():
-                out(f"\n[bold green]{frame.speaker}[/]  {_plain(frame.text)}")
+                self._out(f"\n[bold green]{escape(frame.speaker)}[/]  {escape(frame.text)}")
             case PrologueQuestion():
-                out(f"\n[bold green]{frame.speaker}[/]  {_plain(frame.text)}")
+                self._out(f"\n[bold green]{escape(frame.speaker)}[/]  {escape(frame.text)}")
                 for number, choice in enumerate(frame.choices, 1):
-                    out(f"  [green]{number}[/] {_plain(choice.label)}")
+                    self._out(f"  [green]{number}[/] {escape(choice.label)}")
                 if frame.free_text:
-                    out(f"  [dim]or in your own words: {_plain(frame.placeholder)}[/]")
+                    self._out(f"  [dim]{escape(frame.placeholder)}[/]")
             case PrologueFragment():
-                out(f"[dim italic]{frame.progress:4.0%}  {_plain(frame.text)}[/]")
+                self._out(f"[dim italic]{frame.progress:4.0%}  {escape(frame.text)}[/]")
             case ModelStatus():
-                if frame.state != self._status:
-                    out(f"[dim]model {frame.name}: {frame.state} {_plain(frame.message or '')}[/]")
-                self._status = frame.state
+                if frame.state != self._model_state:
+                    self._out(f"[dim]model {frame.name}: {frame.state} {escape(frame.message or '')}[/]")
+                self._model_state = frame.state
             case TurnStarted():
-                out(f"\n[dim]{'house' if frame.source == 'faq' else 'narrator'}:[/]")
+                self._out(f"\n[dim]{'the house' if frame.source == 'faq' else 'the narrator'}:[/]")
             case TurnDelta():
-                out(_plain(frame.text), end="")
+                self.console.print(frame.text, end="", markup=False)
             case TurnDone():
-                out(f"\n[dim]{_footer(frame)}[/]")
+                self._out(f"\n[dim]{_footer(frame)}[/]")
             case TurnSuggestions():
-                out(f"[dim]perhaps: {_plain(' · '.join(frame.suggestions))}[/]")
+                self._out(f"[dim]perhaps: {escape(' · '.join(frame.suggestions))}[/]")
             case ErrorFrame():
-                out(f"[red]{_plain(frame.message)}[/] [dim]{_plain(frame.hint)} ({frame.code})[/]")
+                self._out(f"[red]{escape(frame.message)}[/] [dim]{escape(frame.hint)} ({frame.code})[/]")
             case SessionSuperseded():
-                out("[yellow]This story went on elsewhere.[/]")
+                self._out("[yellow]This story went on elsewhere.[/]")
             case SessionSnapshot():
                 for turn in frame.turns:
-                    out(f"\n[bold]{_plain(turn.said)}[/]\n{_plain(turn.text)}")
+                    self._out(f"\n[bold]{escape(turn.said)}[/]\n{escape(turn.text)}")
             case _:
                 pass
 
-    async def type(self, client: Client, line: str) -> bool:
+    async def type(self, line: str) -> bool:
         """Sends what was typed; False if the listener leaves."""
-        story, question = client.story, client.story.question
+        client, question = self.client, self.client.story.question
         match line.strip():
             case "":
                 pass
@@ -88,30 +86,52 @@ class Chat:
             case "/wake":
                 await client.send({"action": "wake"})
             case "/stop":
-                await self.stop(client)
+                await self.stop()
             case "/help":
-                self.console.print(HELP, style="dim")
-            case number if question and number.isdigit() and 0 < int(number) <= len(question.choices):
+                self._out(f"[dim]{HELP}[/]")
+            case number if question and number.isdecimal() and 0 < int(number) <= len(question.choices):
                 choice = question.choices[int(number) - 1].id
                 await client.send({"action": "answer", "question_id": question.id, "choice": choice})
             case text if question and question.free_text and not text.endswith("?"):
                 await client.send({"action": "answer", "question_id": question.id, "text": text})
             case text:
                 await client.say(text)
-        self.story = story
         return True
 
-    async def stop(self, client: Client) -> bool:
-        """Stops the running reply; False if none runs."""
-        turn = client.story.open_turn
-        if turn is None:
-            return False
-        await client.send({"action": "stop", "turn_id": turn.turn_id})
-        return True
+    async def stop(self) -> bool:
+        """Stops the open reply; False if there is none."""
+        turn = self.client.story.open_turn
+        if turn is not None:
+            await self.client.send({"action": "stop", "turn_id": turn.turn_id})
+        return turn is not None
 
+    async def listen(self) -> None:
+        async for frame in self.client.frames():
+            self.show(frame)
+            if isinstance(frame, PrologueLine):
+                await asyncio.sleep(frame.pause_ms / 1000)  # the client paces the lines
 
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")  # rich reads markup in brackets
+    async def read(self, lines: asyncio.Queue[str | None]) -> None:
+        while (line := await lines.get()) is not None:
+            try:
+                if not await self.type(line):
+                    return
+            except TooLong as error:
+                self._out(f"[red]{error}[/]")
+
+    async def heed(self, interrupts: asyncio.Queue[None]) -> None:
+        """Ctrl+C stops the open reply; without one, or asked again while it still goes on, it leaves."""
+        asked: str | None = None
+        while True:
+            await interrupts.get()
+            turn = self.client.story.open_turn
+            if turn is None or turn.turn_id == asked:
+                return
+            asked = turn.turn_id
+            await self.stop()
+
+    def _out(self, text: str) -> None:
+        self.console.print(text)
 
 
 def _footer(done: TurnDone) -> str:
@@ -126,61 +146,50 @@ def _footer(done: TurnDone) -> str:
     return " · ".join(parts)
 
 
-async def _lines() -> AsyncIterator[str]:
-    """Lines of standard input, without a thread that would outlive the chat."""
-    reader = asyncio.StreamReader()
+def _keyboard(loop: asyncio.AbstractEventLoop) -> asyncio.Queue[str | None]:
+    """Lines of standard input, None at its end. A thread reads them: whatever input is, it can be read so."""
+    lines: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+        loop.call_soon_threadsafe(lines.put_nowait, None)
+
+    threading.Thread(target=read, name="keyboard", daemon=True).start()
+    return lines
+
+
+async def _talk(url: str) -> bool:
+    """Talks until the listener leaves; False if the server ended it."""
     loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        yield line.decode("utf-8", "replace")
-
-
-async def _talk(url: str) -> None:
-    chat = Chat(Console(highlight=False, soft_wrap=True))
-    chat.console.print(HELP, style="dim")
+    interrupts: asyncio.Queue[None] = asyncio.Queue()
+    loop.add_signal_handler(signal.SIGINT, interrupts.put_nowait, None)
     async with Client(url) as client:
+        chat = Chat(client, Console(highlight=False, soft_wrap=True, emoji=False))
+        chat.console.print(HELP, style="dim")
         await client.hello()
-        leaving = asyncio.Event()
-
-        def interrupted() -> None:
-            if client.story.open_turn is None:
-                leaving.set()
-            else:
-                background.add(asyncio.ensure_future(chat.stop(client)))
-                loop.remove_signal_handler(signal.SIGINT)
-                loop.add_signal_handler(signal.SIGINT, leaving.set)
-                loop.call_later(3, lambda: loop.add_signal_handler(signal.SIGINT, interrupted))
-
-        async def listen() -> None:
-            async for frame in client.frames():
-                chat.show(frame)
-
-        async def read() -> None:
-            async for line in _lines():
-                try:
-                    if not await chat.type(client, line):
-                        return
-                except TooLong as error:
-                    chat.console.print(f"[red]{error}[/]")
-
-        loop = asyncio.get_running_loop()
-        background: set[asyncio.Future[bool]] = set()
-        loop.add_signal_handler(signal.SIGINT, interrupted)
-        tasks = [asyncio.ensure_future(job) for job in (listen(), read(), client.keep(), leaving.wait())]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
+        listening = asyncio.ensure_future(chat.listen())
+        leaving = [
+            asyncio.ensure_future(job)
+            for job in (chat.read(_keyboard(loop)), chat.heed(interrupts), client.keep())
+        ]
+        done, rest = await asyncio.wait((listening, *leaving), return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, websockets.ConnectionClosed):
-                await task
+        await asyncio.gather(*done, *rest, return_exceptions=True)
+        return listening not in done
 
 
 def main(url: Annotated[str, typer.Argument(help="The WebSocket's address.")] = URL) -> None:
     """A story in the terminal."""
     try:
-        asyncio.run(_talk(url))
+        left = asyncio.run(_talk(url))
     except (OSError, websockets.InvalidHandshake, websockets.InvalidURI) as error:
         print(f"curtain: cannot reach {url}: {error}; is `make run` running?", file=sys.stderr)
         raise SystemExit(1) from None
+    if not left:
+        print("curtain: the house closed the line; run it again to begin anew", file=sys.stderr)
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any, Self
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from local.story import Story
+from local.story import Story, TurnView
 from session.events import MAX_FRAME_BYTES, Hello, ServerFrame, parse_server_frame
 
 
@@ -58,9 +58,10 @@ class Client:
         await self.socket.send(text)
 
     async def say(self, text: str) -> str:
-        """Begins a turn; returns its id."""
+        """Begins a turn; returns its id. Raises TooLong."""
         turn_id = f"t-{secrets.token_hex(6)}"
-        await self.send({"action": "say", "turn_id": turn_id, "text": text})
+        await self.send({"action": "say", "turn_id": turn_id, "text": text, "request_id": turn_id})
+        self.story.turns.setdefault(turn_id, TurnView(turn_id, 1, "model", said=text, status="waiting"))
         return turn_id
 
     async def frames(self) -> AsyncIterator[ServerFrame]:
@@ -76,8 +77,5 @@ class Client:
         await asyncio.sleep(3)
         while True:
             turn = self.story.open_turn
-            await self.send(
-                {"action": "ping", "session_id": self.story.session_id}
-                | ({"turn_id": turn.turn_id} if turn else {})
-            )
+            await self.send({"action": "ping"} | ({"turn_id": turn.turn_id} if turn else {}))
             await asyncio.sleep(10)

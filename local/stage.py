@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import socket
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,15 +50,16 @@ class Stage:
     async def start(self) -> Addresses:
         """Starts everything. Raises OSError (port in use), and whatever a part says of itself."""
         options = self._options
-        page = socket.create_server((options.host, options.port))  # taken first: the likeliest refusal
-        page.close()
-        self._table = LocalTable(_free_port(), CACHE / "stage" / "table.log")
+        with socket.create_server((options.host, options.port)):
+            pass  # the likeliest refusal comes before anything is started
+        _keep_off_the_callers_aws()
+        table_port, control_port = _free_ports(2)
+        self._table = LocalTable(table_port, CACHE / "stage" / "table.log")
         bundle = await asyncio.to_thread(ensure_bundle, options.model, CACHE / "bundles")
         await asyncio.to_thread(ensure_embedder, CACHE / "faq")
         await asyncio.to_thread(ensure_index, CACHE / "faq", self._world)
 
         control = web.Application(client_max_size=8 * 1024**2)
-        control_port = _free_port()
         shared = {
             "TABLE_NAME": TABLE,
             "CALLBACK_URL": f"http://127.0.0.1:{control_port}/{STAGE}",
@@ -107,16 +110,17 @@ class Stage:
 
     async def stop(self) -> None:
         """Stops everything that was started, in the order in which nothing waits for what is gone."""
-        if self._gateway:
-            await self._gateway.stop()
-        if self._lambda:
-            await self._lambda.stop()
-        if self._light:
-            await asyncio.to_thread(self._light.stop)
-        if self._control:
-            await self._control.cleanup()
-        if self._table:
-            await asyncio.to_thread(self._table.stop)
+        async with AsyncExitStack() as last_to_first:  # each is stopped, whatever the others raise
+            if self._table:
+                last_to_first.push_async_callback(asyncio.to_thread, self._table.stop)
+            if self._control:
+                last_to_first.push_async_callback(self._control.cleanup)
+            if self._light:
+                last_to_first.push_async_callback(asyncio.to_thread, self._light.stop)
+            if self._lambda:
+                last_to_first.push_async_callback(self._lambda.stop)
+            if self._gateway:
+                last_to_first.push_async_callback(self._gateway.stop)
 
     def _addresses(self) -> Addresses:
         at = f"{self._options.host}:{self._options.port}"
@@ -134,6 +138,15 @@ def _log_environment(environment: str, line: str) -> None:
     logging.getLogger(environment).info("%s", line)
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
+def _keep_off_the_callers_aws() -> None:
+    """Nothing of this stage may reach a real account, or go to loopback through a proxy."""
+    os.environ.pop("AWS_PROFILE", None)
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, (os.environ.get(name), "127.0.0.1", "localhost")))
+
+
+def _free_ports(count: int) -> list[int]:
+    """Different ones: all are held until the last is found."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(free.getsockname()[1]) for free in sockets]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from session.events import (
+    ErrorFrame,
     ModelStatus,
     PrologueDone,
     PrologueEntry,
@@ -18,6 +19,8 @@ from session.events import (
 
 @dataclass
 class TurnView:
+    """A turn as this client knows it; `waiting` from the moment it is said."""
+
     turn_id: str
     version: int
     source: str
@@ -41,7 +44,6 @@ class Story:
     turns: dict[str, TurnView] = field(default_factory=dict)
     entries: dict[int, PrologueEntry] = field(default_factory=dict)
     model: ModelStatus | None = None
-    _before: dict[str, TurnView] = field(default_factory=dict)
 
     @property
     def open_turn(self) -> TurnView | None:
@@ -69,8 +71,11 @@ class Story:
                 self.model = frame
             case TurnStarted():
                 known = self.turns.get(frame.turn_id)
-                if known is None or known.version < frame.version:
-                    self.turns[frame.turn_id] = TurnView(frame.turn_id, frame.version, frame.source)
+                if known is None or known.version < frame.version or known.status == "waiting":
+                    said = known.said if known else ""
+                    self.turns[frame.turn_id] = TurnView(frame.turn_id, frame.version, frame.source, said)
+            case ErrorFrame() if frame.request_id in self.turns:  # a `say` that was refused
+                del self.turns[frame.request_id]
             case TurnDelta():
                 return self._delta(frame)
             case TurnDone():
@@ -81,14 +86,11 @@ class Story:
         return False
 
     def _snapshot(self, frame: SessionSnapshot) -> None:
-        if frame.part == 1:
-            self._before, self.turns = self.turns, {}
-            self.entries.clear()
         for turn in frame.turns:
             view = TurnView(turn.turn_id, turn.version, turn.source, turn.said, turn.text, turn.status)
-            known = self._before.get(turn.turn_id)
+            known = self.turns.get(turn.turn_id)
             if known and known.version == view.version and known.text.startswith(view.text) and not view.over:
-                view = known  # newer deltas overtook the snapshot
+                continue  # newer deltas overtook the snapshot
             self.turns[turn.turn_id] = view
         self.entries.update({entry.seq: entry for entry in frame.prologue})
 

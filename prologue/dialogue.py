@@ -181,7 +181,7 @@ def _entry(seq: int, ref: str, state: DialogueState, world: "World") -> Prologue
             text=question.text,
             choices=[ChoiceView(id=c.id, label=c.label) for c in question.choices],
             free_text=question.free_text,
-            placeholder=question.placeholder or "",
+            placeholder=question.placeholder,
         )
     if kind == "reply":
         question = _question(world, rest)
@@ -190,7 +190,7 @@ def _entry(seq: int, ref: str, state: DialogueState, world: "World") -> Prologue
         index, _, share = rest.partition(":")
         fragment = world.countdown[int(index)]
         return PrologueFragment(
-            seq=seq, speaker=fragment.speaker or "", text=fragment.text, progress=float(share)
+            seq=seq, speaker=fragment.speaker, text=fragment.text, progress=float(share)
         )
     if kind == "cue":
         line = {"ready": world.ready, "ready_early": world.ready_early, "failed": world.failed}[rest]
@@ -202,7 +202,7 @@ def _reply(question: "Question", state: DialogueState) -> str:
     if state.answers[question.id] == SKIPPED:
         return question.skip_reply
     chosen = next((c for c in question.choices if c.id == state.choices.get(question.id)), None)
-    return chosen.reply if chosen else question.free_reply or ""
+    return chosen.reply if chosen else question.free_reply
 
 
 def _question(world: "World", question_id: str) -> "Question":

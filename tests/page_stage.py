@@ -32,6 +32,7 @@ class PageStage:
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._address = f"127.0.0.1:{self._server.socket.getsockname()[1]}"
         self.url = f"http://{self._address}/"
+        self.websocket = f"ws://{self._address}{_PATH}"
 
     def __enter__(self) -> "PageStage":
         self._thread.start()
@@ -78,7 +79,7 @@ class PageStage:
 
     def _config(self) -> dict[str, object]:
         told = {"name", "title", "tagline", "theme", "speakers"}
-        return {"websocket": f"ws://{self._address}{_PATH}", "world": self._world.model_dump(include=told)}
+        return {"websocket": self.websocket, "world": self._world.model_dump(include=told)}
 
     def _route(self, _connection: ServerConnection, request: Request) -> Response | None:
         return None if request.path == _PATH else self._page(request)
