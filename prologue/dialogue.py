@@ -190,7 +190,7 @@ def _entry(seq: int, ref: str, state: DialogueState, world: "World") -> Prologue
         index, _, share = rest.partition(":")
         fragment = world.countdown[int(index)]
         return PrologueFragment(
-            seq=seq, speaker=fragment.speaker, text=fragment.text, progress=float(share)
+            seq=seq, speaker=fragment.speaker or "", text=fragment.text, progress=float(share)
         )
     if kind == "cue":
         line = {"ready": world.ready, "ready_early": world.ready_early, "failed": world.failed}[rest]
