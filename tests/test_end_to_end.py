@@ -107,6 +107,7 @@ def test_prologue_opening_scene_a_turn_and_a_question_about_the_house(house: Hou
         seen.extend(await until(client, is_question))
         await client.send({"action": "answer", "question_id": "name", "text": "Ada"})
         asked = await until(client, is_question)
+        seen.extend(asked)
         question = next(frame for frame in asked if isinstance(frame, PrologueQuestion))
         choice = question.choices[0].id
         await client.send({"action": "answer", "question_id": question.id, "choice": choice})

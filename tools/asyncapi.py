@@ -60,9 +60,7 @@ def _operation(action: str, names: list[str]) -> dict[str, Any]:
 def _local_refs(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: item.replace("#/$defs/", "#/components/schemas/")
-            if key == "$ref"
-            else _local_refs(item)
+            key: item.replace("#/$defs/", "#/components/schemas/") if key == "$ref" else _local_refs(item)
             for key, item in value.items()
         }
     return [_local_refs(item) for item in value] if isinstance(value, list) else value
