@@ -22,9 +22,10 @@ from session.events import (
     TurnDone,
     TurnStarted,
 )
-from tests.checkpoints import write_checkpoint
+from tests.checkpoints import edit_json, write_checkpoint
 from tests.house import House, open_house
 
+NEVER = 1_000_000  # a token that no vocabulary has: the reply ends by its length alone
 PATIENCE = 120.0  # seconds until a test gives up; never a measurement
 
 
@@ -37,11 +38,12 @@ def house() -> Iterator[House]:
 
 @pytest.fixture(scope="module")
 def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A stage whose model (random weights) never ends by itself, so that there is time to interrupt it."""
+    """A stage whose model (random weights) tells 400 tokens slowly, so that there is time to interrupt it."""
     model = write_checkpoint(
-        tmp_path_factory.mktemp("models") / "talkative", hidden=512, inner=1408, layers=8, heads=8,
+        tmp_path_factory.mktemp("models") / "talkative", hidden=768, inner=2048, layers=12, heads=12,
         head_dim=64, kv_heads=4, context=2048,
     )  # fmt: skip
+    edit_json(model / "generation_config.json", eos_token_id=NEVER)
     with open_house("--model", str(model)) as running:
         yield running
 
@@ -181,6 +183,7 @@ def test_stop_ends_the_reply_and_the_story_goes_on(talkative: House) -> None:
     play(talkative.websocket, scene)
 
     async def goes_on(client: Client) -> None:
+        await until(client, lambda frame: isinstance(frame, SessionSnapshot))
         turn = await client.say("And now?")
         await until(client, tells(turn))
         await client.send({"action": "stop", "turn_id": turn})
