@@ -60,9 +60,10 @@ class ModelService:
                 elif session.phase is Phase.AWAITING and not away:
                     session = self._ready(session_id, epoch)
                 else:  # what waits for a listener who is away is begun when they come back
+                    # Noted first: between release and return, the next invoke would find no free environment.
+                    self._runner.store.note_model(session.model_name, self._runner.clock())
                     leave = Released(epoch=epoch, work_seq=session.work_seq)
                     session = self._runner.apply(session_id, leave)
-            self._runner.store.note_model(session.model_name, self._runner.clock())
         except (SeatLost, UnknownSession) as lost:
             log.info("session %s: %s", session_id, lost)
             return {"told": told, "left": "seat_lost"}
