@@ -99,7 +99,7 @@ def _show_logs(verbose: bool) -> None:
         datefmt="%H:%M:%S",
         handlers=[RichHandler(console=Console(stderr=True), show_path=False, markup=False)],
     )
-    for noisy in ("botocore", "boto3", "urllib3", "websockets", "aiohttp", "asyncio"):
+    for noisy in ("botocore", "boto3", "urllib3", "websockets", "aiohttp", "asyncio", "faiss"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
