@@ -64,6 +64,16 @@ class LiveTurn(Record):
     def text(self) -> str:
         return "".join(self.chunks)
 
+    def snapshot(self) -> TurnSnapshot:
+        return TurnSnapshot(
+            turn_id=self.turn_id,
+            version=self.version,
+            said=self.said,
+            text=self.text,
+            status=self.status,
+            source="model",
+        )
+
 
 class Turn(Record):
     """A finished turn: never changed again."""

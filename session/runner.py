@@ -140,16 +140,7 @@ class Runner:
         turns = [turn.snapshot() for turn in self.store.turns(session_id)]
         live = session.live
         if live is not None and all(turn.turn_id != live.turn_id for turn in turns):  # it may just have ended
-            turns.append(
-                TurnSnapshot(
-                    turn_id=live.turn_id,
-                    version=live.version,
-                    said=live.said,
-                    text=live.text,
-                    status=live.status,
-                    source="model",
-                )
-            )
+            turns.append(live.snapshot())
         told = dialogue.entries(session.dialogue, self.world(session.world))
         return _parts(told, turns, session.dialogue)
 

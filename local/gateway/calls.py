@@ -61,7 +61,7 @@ class Calls:
         where = f"{call.event['requestContext']['routeKey']} of connection {call.connection_id}"
         try:
             answer = await self._integration(call.event)
-        except Exception:
+        except Exception:  # whatever the function raises, the client gets API Gateway's frame
             _log.exception("the function raised on %s", where)
             return Outcome(INTERNAL)
         if answer is None or answer_status(answer) is None:
