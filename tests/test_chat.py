@@ -3,7 +3,6 @@
 import io
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -30,7 +29,7 @@ from session.events import (
     TurnDone,
     TurnStarted,
 )
-from tests.house import REPOSITORY
+from tests.house import REPOSITORY, free_port
 from tests.page_stage import PageStage
 
 QUESTION = PrologueQuestion(
@@ -140,9 +139,7 @@ def test_a_house_that_hangs_up_or_is_not_there_is_said(stage: PageStage) -> None
         stage.drop()
         terminal.shows("the house closed the line")
         assert terminal.process.wait(timeout=10) == 1
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with chatting(f"ws://127.0.0.1:{port}/prod") as terminal:
+    with chatting(f"ws://127.0.0.1:{free_port()}/prod") as terminal:
         terminal.shows("is `make run` running?")
         assert terminal.process.wait(timeout=10) == 1
 

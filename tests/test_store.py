@@ -1,6 +1,5 @@
 """The store's promises, on two independent DynamoDB emulators and on the tests' own stand-in."""
 
-import socket
 import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from session.record import LiveTurn, Phase, Seat, Session, Turn
 from session.step import SeatLost
 from session.store import Conflict, Store
 from tests.fakes import MemoryStore
+from tests.house import free_port
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -34,9 +34,7 @@ def dynamodb(endpoint: str | None = None) -> "DynamoDBClient":
 
 @pytest.fixture(scope="module")
 def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    table = LocalTable(port, tmp_path_factory.mktemp("ministack") / "table.log")
+    table = LocalTable(free_port(), tmp_path_factory.mktemp("ministack") / "table.log")
     table.create("sessions")
     yield table.endpoint
     table.stop()
