@@ -18,15 +18,15 @@ from typing import Annotated
 import torch
 import typer
 
-from lambda_image.engine.bundle import write_bundle
+from lambda_image.engine.aten.model import KVCache, Llama
+from lambda_image.engine.aten.reference import load_reference
+from lambda_image.engine.bundle.manifest import WEIGHTS, read_manifest
+from lambda_image.engine.bundle.plan import plan
+from lambda_image.engine.convert.write import write_bundle
 from lambda_image.engine.engine import Engine
 from lambda_image.engine.errors import CheckpointError
-from lambda_image.engine.generate import PREFILL_CHUNK
+from lambda_image.engine.generation.generate import PREFILL_CHUNK
 from lambda_image.engine.load import Loader
-from lambda_image.engine.manifest import WEIGHTS, read_manifest
-from lambda_image.engine.model import KVCache, Llama
-from lambda_image.engine.plan import plan
-from lambda_image.engine.reference import load_reference
 from tests.checkpoints import write_checkpoint
 
 PROMPT, TOKENS = 128, 64  # prompt tokens, decoded tokens per run

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lambda_image.engine.readahead import ReadAhead
+from lambda_image.engine.bundle.readahead import ReadAhead
 
 if TYPE_CHECKING:
     from lambda_image.service import ModelService

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from session.record import LiveTurn, Session, Turn
 
 if TYPE_CHECKING:
-    from lambda_image.engine.reply import Piece
+    from lambda_image.engine.generation.reply import Piece
     from prologue.world import World
 
 Message = dict[str, str]

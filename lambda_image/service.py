@@ -21,8 +21,8 @@ from session.settings import Clients, Settings
 from session.step import SeatLost
 
 if TYPE_CHECKING:
-    from lambda_image.engine.readahead import ReadAhead
-    from lambda_image.engine.reply import ReplyEnd
+    from lambda_image.engine.bundle.readahead import ReadAhead
+    from lambda_image.engine.generation.reply import ReplyEnd
 
 log = logging.getLogger(__name__)
 

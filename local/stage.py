@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from lambda_image.engine.ensure import ensure_bundle
+from lambda_image.engine.convert.ensure import ensure_bundle
 from local.gateway import connections_api
 from local.gateway.limits import load_limits
 from local.gateway.server import Gateway

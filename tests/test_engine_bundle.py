@@ -16,15 +16,16 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from lambda_image.engine import build, bundle, verify
-from lambda_image.engine.bundle import write_bundle
-from lambda_image.engine.checkpoint import Checkpoint
+from lambda_image.engine.bundle import verify
+from lambda_image.engine.bundle.manifest import PAGE, read_manifest, verify_bundle
+from lambda_image.engine.bundle.weights import Weights, WeightsWriter
+from lambda_image.engine.convert import build, write
+from lambda_image.engine.convert.checkpoint import Checkpoint
+from lambda_image.engine.convert.ensure import ensure_bundle
+from lambda_image.engine.convert.write import write_bundle
 from lambda_image.engine.engine import Engine
-from lambda_image.engine.ensure import ensure_bundle
 from lambda_image.engine.errors import BundleError, CheckpointError
 from lambda_image.engine.load import Loader
-from lambda_image.engine.manifest import PAGE, read_manifest, verify_bundle
-from lambda_image.engine.weights import Weights, WeightsWriter
 from tests.checkpoints import edit_json, write_checkpoint, write_tokenizer
 
 
@@ -79,7 +80,7 @@ def test_floats_survive_the_round_trip(checkpoint: Path, pristine: Path) -> None
 def test_slices_make_no_difference(
     checkpoint: Path, pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundle, "SLICE", 64 * 64)
+    monkeypatch.setattr(write, "SLICE", 64 * 64)
     write_bundle(checkpoint, tmp_path / "sliced")
     assert (tmp_path / "sliced/weights.bin").read_bytes() == (pristine / "weights.bin").read_bytes()
 
@@ -238,7 +239,7 @@ def test_ensure_survives_a_broken_memo(checkpoint: Path, tmp_path: Path) -> None
 def test_ensure_finds_a_bundle_without_importing_torch(checkpoint: Path, tmp_path: Path) -> None:
     ensure_bundle(checkpoint, tmp_path)
     program = (
-        "import sys, pathlib; from lambda_image.engine.ensure import ensure_bundle; "
+        "import sys, pathlib; from lambda_image.engine.convert.ensure import ensure_bundle; "
         "ensure_bundle(*map(pathlib.Path, sys.argv[1:])); assert 'torch' not in sys.modules"
     )
     command = [sys.executable, "-c", program, str(checkpoint), str(tmp_path)]

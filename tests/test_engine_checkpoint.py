@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lambda_image.engine.checkpoint import Checkpoint
+from lambda_image.engine.convert.checkpoint import Checkpoint
 from lambda_image.engine.errors import CheckpointError
 from tests.checkpoints import EOS, EOT, edit_json, write_checkpoint
 

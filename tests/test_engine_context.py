@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambda_image.engine.context import Message, fit
 from lambda_image.engine.errors import PromptError, PromptTooLong
+from lambda_image.engine.generation.context import Message, fit
 
 SYSTEM = {"role": "system", "content": "SSS"}
 

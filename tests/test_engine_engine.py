@@ -10,11 +10,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from lambda_image.engine.bundle import write_bundle
+from lambda_image.engine.bundle.readahead import ReadAhead
+from lambda_image.engine.convert.write import write_bundle
 from lambda_image.engine.engine import Engine
 from lambda_image.engine.errors import BundleError, PromptError, PromptTooLong
-from lambda_image.engine.readahead import ReadAhead
-from lambda_image.engine.reply import Piece, ReplyEnd
+from lambda_image.engine.generation.reply import Piece, ReplyEnd
 from tests.checkpoints import write_checkpoint
 
 SCENE = [

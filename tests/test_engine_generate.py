@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from lambda_image.engine.config import ModelConfig, Sampling, read_config
-from lambda_image.engine.generate import PREFILL_CHUNK, generate
-from lambda_image.engine.model import KVCache
-from lambda_image.engine.reply import Piece, ReplyMetrics
-from lambda_image.engine.sampling import Sampler
-from lambda_image.engine.tokens import ChatTokenizer
+from lambda_image.engine.aten.model import KVCache
+from lambda_image.engine.bundle.config import ModelConfig, Sampling, read_config
+from lambda_image.engine.generation.generate import PREFILL_CHUNK, generate
+from lambda_image.engine.generation.reply import Piece, ReplyMetrics
+from lambda_image.engine.generation.sampling import Sampler
+from lambda_image.engine.text.tokens import ChatTokenizer
 from tests.checkpoints import EOS, EOT, write_checkpoint
 
 

@@ -11,14 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambda_image.engine.bundle import write_bundle
-from lambda_image.engine.checkpoint import Checkpoint
-from lambda_image.engine.config import GROUP_SIZE
-from lambda_image.engine.linear import FloatLinear, Int4Linear, Linear, layout
+from lambda_image.engine.aten.linear import FloatLinear, Int4Linear, Linear, layout
+from lambda_image.engine.aten.model import KVCache, Llama, assemble
+from lambda_image.engine.bundle.config import GROUP_SIZE
+from lambda_image.engine.bundle.manifest import read_manifest
+from lambda_image.engine.convert.checkpoint import Checkpoint
+from lambda_image.engine.convert.quantize import interleave, pack, quantize
+from lambda_image.engine.convert.write import write_bundle
 from lambda_image.engine.load import Loader
-from lambda_image.engine.manifest import read_manifest
-from lambda_image.engine.model import KVCache, Llama, assemble
-from lambda_image.engine.quantize import interleave, pack, quantize
 from tests.checkpoints import write_checkpoint
 
 

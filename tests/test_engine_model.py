@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from lambda_image.engine.model import KVCache, Llama
-from lambda_image.engine.reference import load_reference
-from lambda_image.engine.tokens import ChatTokenizer
+from lambda_image.engine.aten.model import KVCache, Llama
+from lambda_image.engine.aten.reference import load_reference
+from lambda_image.engine.text.tokens import ChatTokenizer
 from tests.checkpoints import write_checkpoint
 
 TOLERANCE = 1e-4

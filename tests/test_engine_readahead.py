@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lambda_image.engine import readahead
-from lambda_image.engine.readahead import ReadAhead
+from lambda_image.engine.bundle import readahead
+from lambda_image.engine.bundle.readahead import ReadAhead
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_an_error_while_reading_is_kept(tmp_path: Path) -> None:
 
 def test_imports_nothing_heavy() -> None:
     program = (
-        "import sys; import lambda_image.engine.readahead; "
+        "import sys; import lambda_image.engine.bundle.readahead; "
         "assert not {'torch', 'numpy', 'pydantic', 'tokenizers'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-S", "-c", program], check=True, cwd=Path(__file__).parents[1])

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lambda_image.engine import sampling
-from lambda_image.engine.config import Sampling
+from lambda_image.engine.bundle.config import Sampling
 from lambda_image.engine.errors import NumericsError
-from lambda_image.engine.sampling import Sampler
+from lambda_image.engine.generation import sampling
+from lambda_image.engine.generation.sampling import Sampler
 
 LOGITS = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
 

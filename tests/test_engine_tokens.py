@@ -9,8 +9,8 @@ from tokenizers import AddedToken, Tokenizer, normalizers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from lambda_image.engine.errors import CheckpointError, PromptError
-from lambda_image.engine.template import ChatTemplate
-from lambda_image.engine.tokens import ChatTokenizer
+from lambda_image.engine.text.template import ChatTemplate
+from lambda_image.engine.text.tokens import ChatTokenizer
 from tests.checkpoints import BOS, CONTROL, EOT, edit_json, write_tokenizer
 
 DEMO = Path(__file__).parents[1] / "models/demo"

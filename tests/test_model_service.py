@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from lambda_image.engine.errors import BundleError
-from lambda_image.engine.reply import Piece, ReplyEnd, ReplyMetrics
+from lambda_image.engine.generation.reply import Piece, ReplyEnd, ReplyMetrics
 from lambda_image.narrator import Message, Narrator
 from lambda_image.service import ModelService
 from lambda_image.waking import SleepingModel

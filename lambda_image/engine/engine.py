@@ -6,18 +6,18 @@ from pathlib import Path
 
 import torch
 
-from lambda_image.engine.config import Sampling
-from lambda_image.engine.context import fit
+from lambda_image.engine.aten.model import KVCache, Llama
+from lambda_image.engine.bundle.config import Sampling
+from lambda_image.engine.bundle.manifest import REBUILD, WEIGHTS, Manifest, read_manifest
+from lambda_image.engine.bundle.plan import plan
+from lambda_image.engine.bundle.readahead import ReadAhead
 from lambda_image.engine.errors import BundleError, CheckpointError
-from lambda_image.engine.generate import generate
+from lambda_image.engine.generation.context import fit
+from lambda_image.engine.generation.generate import generate
+from lambda_image.engine.generation.reply import Piece
+from lambda_image.engine.generation.sampling import Sampler
 from lambda_image.engine.load import Loader
-from lambda_image.engine.manifest import REBUILD, WEIGHTS, Manifest, read_manifest
-from lambda_image.engine.model import KVCache, Llama
-from lambda_image.engine.plan import plan
-from lambda_image.engine.readahead import ReadAhead
-from lambda_image.engine.reply import Piece
-from lambda_image.engine.sampling import Sampler
-from lambda_image.engine.tokens import ChatTokenizer
+from lambda_image.engine.text.tokens import ChatTokenizer
 
 CONTEXT = 4096  # tokens at most: the float32 cache of an 8B model then takes 1.1 GB of a function's 10
 # Products of a model this small take microseconds, and on a busy machine each waits for the slowest thread:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import torch
 
-from lambda_image.engine.config import GROUP_SIZE
+from lambda_image.engine.aten.linear import Int4Linear, layout, padded
+from lambda_image.engine.aten.model import Llama, assemble
+from lambda_image.engine.bundle.config import GROUP_SIZE
+from lambda_image.engine.bundle.manifest import REBUILD, WEIGHTS, Manifest
+from lambda_image.engine.bundle.plan import plan
+from lambda_image.engine.bundle.weights import Weights
 from lambda_image.engine.errors import BundleError
-from lambda_image.engine.linear import Int4Linear, layout, padded
-from lambda_image.engine.manifest import REBUILD, WEIGHTS, Manifest
-from lambda_image.engine.model import Llama, assemble
-from lambda_image.engine.plan import plan
-from lambda_image.engine.weights import Weights
 
 
 class Loader:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from lambda_image.engine.config import read_config, read_generation
+from lambda_image.engine.bundle.config import read_config, read_generation
+from lambda_image.engine.bundle.plan import Planned, Source, plan
+from lambda_image.engine.convert.source import SINGLE, source_files, weight_map
 from lambda_image.engine.errors import CheckpointError
-from lambda_image.engine.plan import Planned, Source, plan
-from lambda_image.engine.source import SINGLE, source_files, weight_map
 
 FLOATS = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}  # safetensors' names
 

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from lambda_image.engine.config import missing, read_json
+from lambda_image.engine.bundle.config import missing, read_json
+from lambda_image.engine.bundle.manifest import sha256_file
 from lambda_image.engine.errors import CheckpointError
-from lambda_image.engine.manifest import sha256_file
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")

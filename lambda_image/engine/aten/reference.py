@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lambda_image.engine.checkpoint import Checkpoint
-from lambda_image.engine.linear import FloatLinear
-from lambda_image.engine.model import Llama, assemble
+from lambda_image.engine.aten.linear import FloatLinear
+from lambda_image.engine.aten.model import Llama, assemble
+from lambda_image.engine.convert.checkpoint import Checkpoint
 
 
 def load_reference(folder: Path) -> Llama:

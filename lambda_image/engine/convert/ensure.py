@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from lambda_image.engine.manifest import FORMAT, sha256_file
-from lambda_image.engine.source import source_sha256
+from lambda_image.engine.bundle.manifest import FORMAT, sha256_file
+from lambda_image.engine.convert.source import source_sha256
 
 
 def ensure_bundle(checkpoint: Path, cache: Path) -> Path:
@@ -35,7 +35,7 @@ def ensure_bundle(checkpoint: Path, cache: Path) -> Path:
         memo.save()
         name = f"{checkpoint.resolve().name}-{source[:12]}-{layout.replace('/', '-')}-v{FORMAT}"
         if not (cache / name).exists():
-            from lambda_image.engine.bundle import (
+            from lambda_image.engine.convert.write import (
                 write_bundle,
             )  # seconds of torch and torchao, only when building
 
@@ -60,7 +60,7 @@ class _Memo:
 
     def layout(self) -> str:
         def ask_torch() -> str:
-            from lambda_image.engine.linear import layout
+            from lambda_image.engine.aten.linear import layout
 
             return layout()
 

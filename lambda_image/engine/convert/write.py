@@ -12,16 +12,16 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from lambda_image.engine.checkpoint import Checkpoint
-from lambda_image.engine.config import GROUP_SIZE
+from lambda_image.engine.aten.linear import ROW_BLOCK, layout, padded
+from lambda_image.engine.bundle.config import GROUP_SIZE
+from lambda_image.engine.bundle.manifest import FORMAT, MANIFEST, WEIGHTS, FileEntry, Manifest, sha256_file
+from lambda_image.engine.bundle.plan import Kind, Planned
+from lambda_image.engine.bundle.weights import WeightsWriter
+from lambda_image.engine.convert.checkpoint import Checkpoint
+from lambda_image.engine.convert.quantize import interleave, pack, quantize
+from lambda_image.engine.convert.source import TEMPLATE_FILE, TOKENIZER_FILES, source_sha256
 from lambda_image.engine.errors import BundleError, CheckpointError
-from lambda_image.engine.linear import ROW_BLOCK, layout, padded
-from lambda_image.engine.manifest import FORMAT, MANIFEST, WEIGHTS, FileEntry, Manifest, sha256_file
-from lambda_image.engine.plan import Kind, Planned
-from lambda_image.engine.quantize import interleave, pack, quantize
-from lambda_image.engine.source import TEMPLATE_FILE, TOKENIZER_FILES, source_sha256
-from lambda_image.engine.tokens import ChatTokenizer
-from lambda_image.engine.weights import WeightsWriter
+from lambda_image.engine.text.tokens import ChatTokenizer
 
 ENGINE = "curtain-engine/1"
 SLICE = 1 << 25  # weights quantized at a time: 128 MB as float32

@@ -11,13 +11,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
 
-from lambda_image.engine.config import Generation, ModelConfig, first_error
+from lambda_image.engine.bundle.config import Generation, ModelConfig, first_error
 from lambda_image.engine.errors import BundleError
 
 FORMAT = 1
 MANIFEST, WEIGHTS = "manifest.json", "weights.bin"
 PAGE = 4096  # bytes; every tensor starts on a multiple
-REBUILD = "delete the bundle and build it again (python -m lambda_image.engine.build CHECKPOINT BUNDLE)"
+REBUILD = (
+    "delete the bundle and build it again (python -m lambda_image.engine.convert.build CHECKPOINT BUNDLE)"
+)
 
 Dtype = Literal["float32", "float16", "bfloat16", "uint8"]
 

@@ -1,4 +1,4 @@
-"""`python -m lambda_image.engine.build CHECKPOINT BUNDLE`: makes a bundle, with a progress bar."""
+"""`python -m lambda_image.engine.convert.build CHECKPOINT BUNDLE`: makes a bundle, with a progress bar."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from lambda_image.engine.bundle import write_bundle
+from lambda_image.engine.convert.write import write_bundle
 from lambda_image.engine.errors import EngineError
 
 

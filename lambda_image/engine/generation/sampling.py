@@ -6,7 +6,7 @@ import random
 
 import torch
 
-from lambda_image.engine.config import Sampling
+from lambda_image.engine.bundle.config import Sampling
 from lambda_image.engine.errors import NumericsError
 
 NUCLEUS = 64  # candidates to sort first for top_p; more only if they don't hold enough probability
@@ -24,7 +24,7 @@ class Sampler:
         peak = float(logits.max())  # NaN if any is
         if not math.isfinite(peak):
             raise NumericsError(
-                "the model's logits are not finite: check the bundle with lambda_image.engine.verify"
+                "the model's logits are not finite: check the bundle with lambda_image.engine.bundle.verify"
             )
         settings = self._sampling
         if settings.temperature == 0:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from lambda_image.engine.config import GROUP_SIZE
+from lambda_image.engine.bundle.config import GROUP_SIZE
 
 ROW_BLOCK = 64  # rows that ATen packs together: 64 with AVX-512, else less; bundles pad every matrix to it
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection, Generator
 
 import torch
 
-from lambda_image.engine.model import KVCache
-from lambda_image.engine.reply import Piece, ReplyEnd, ReplyMetrics
-from lambda_image.engine.sampling import Sampler
-from lambda_image.engine.tokens import Detokenizer
+from lambda_image.engine.aten.model import KVCache
+from lambda_image.engine.generation.reply import Piece, ReplyEnd, ReplyMetrics
+from lambda_image.engine.generation.sampling import Sampler
+from lambda_image.engine.text.tokens import Detokenizer
 
 # Prompt tokens between two looks at should_stop. An 8B model prefills about 15 tokens/s on Lambda's six
 # cores, so 16 take about a second, and ATen's cost per prompt row is flat from 4 rows on, so small chunks

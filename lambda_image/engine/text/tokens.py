@@ -12,10 +12,10 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
-from lambda_image.engine.config import read_json
+from lambda_image.engine.bundle.config import read_json
+from lambda_image.engine.convert.source import TEMPLATE_FILE, TOKENIZER_FILES
 from lambda_image.engine.errors import CheckpointError, PromptError
-from lambda_image.engine.source import TEMPLATE_FILE, TOKENIZER_FILES
-from lambda_image.engine.template import ChatTemplate
+from lambda_image.engine.text.template import ChatTemplate
 
 ROLES = ("system", "user", "assistant")
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")  # what templates refer to

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from lambda_image.engine.config import ModelConfig
-from lambda_image.engine.linear import Linear
-from lambda_image.engine.rope import rotary_table, rotate
+from lambda_image.engine.aten.linear import Linear
+from lambda_image.engine.aten.rope import rotary_table, rotate
+from lambda_image.engine.bundle.config import ModelConfig
 
 
 @dataclass(frozen=True)

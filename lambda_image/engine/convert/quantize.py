@@ -10,7 +10,7 @@ import logging
 
 import torch
 
-from lambda_image.engine.config import GROUP_SIZE
+from lambda_image.engine.bundle.config import GROUP_SIZE
 
 # On import torchao warns of compiled extensions that it can't load, and of a deprecation inside itself. Its
 # algorithms, all that is used here, are plain torch.

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from lambda_image.engine.config import ModelConfig
+from lambda_image.engine.bundle.config import ModelConfig
 
 
 def rotary_table(config: ModelConfig, positions: int) -> tuple[torch.Tensor, torch.Tensor]:

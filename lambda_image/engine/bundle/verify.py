@@ -1,11 +1,11 @@
-"""`python -m lambda_image.engine.verify BUNDLE`: compares every byte of a bundle with its manifest's sums."""
+"""`python -m lambda_image.engine.bundle.verify BUNDLE`: every byte of a bundle against its manifest."""
 
 from pathlib import Path
 
 import typer
 
+from lambda_image.engine.bundle.manifest import verify_bundle
 from lambda_image.engine.errors import EngineError
-from lambda_image.engine.manifest import verify_bundle
 
 
 def main(bundle: Path) -> None:

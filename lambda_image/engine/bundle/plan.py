@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from lambda_image.engine.config import ModelConfig
+from lambda_image.engine.bundle.config import ModelConfig
 
 
 class Kind(Enum):

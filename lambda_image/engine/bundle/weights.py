@@ -10,8 +10,8 @@ from typing import Self, get_args
 
 import torch
 
+from lambda_image.engine.bundle.manifest import PAGE, REBUILD, Dtype, FileEntry, TensorEntry, edges_crc32
 from lambda_image.engine.errors import BundleError
-from lambda_image.engine.manifest import PAGE, REBUILD, Dtype, FileEntry, TensorEntry, edges_crc32
 
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in get_args(Dtype)}
 
