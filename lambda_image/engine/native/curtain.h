@@ -5,6 +5,7 @@
 #pragma once
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -71,3 +72,4 @@ int32_t curtain_matmul(const char *isa, CurtainMatrix matrix, const int8_t *valu
 #ifdef __cplusplus
 }
 #endif
+#pragma GCC visibility pop
