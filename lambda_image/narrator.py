@@ -24,6 +24,10 @@ class Narrator(Protocol):
         should_stop: Callable[[], bool],
     ) -> "Iterator[Piece]": ...
 
+    def about(self) -> dict[str, object]:
+        """What serves, JSON-ready, after a test of it all; raises what it finds wrong."""
+        ...
+
 
 def prompt(session: Session, turns: Sequence[Turn], live: LiveTurn, world: "World") -> list[Message]:
     """The messages for the live turn: system prompt with the story facts, the story so far, what was said.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lambda_image.delivery import Delivery
+from lambda_image.linger import linger
 from lambda_image.narrator import Narrator, prompt
 from lambda_image.waking import LoadError, SleepingModel
 from prologue.world import World, load_world
@@ -43,7 +44,7 @@ class ModelService:
             deadline: when it must be over (monotonic seconds).
             memory_mb: what the function is billed for.
         """
-        told = 0
+        told, lingered_s = 0, 0.0
         try:
             self._runner.apply(session_id, Claimed(epoch=epoch, holder=holder))
             cold = self._model.narrator is None
@@ -55,10 +56,15 @@ class ModelService:
             while session.seat.holder == holder:
                 away = session.deserted(self._runner.clock(), limits().grace_s)
                 if session.live is not None and not away:
-                    session = self._tell(narrator, session, deadline, memory_mb, cold_start_s)
-                    told, cold_start_s = told + 1, None
+                    waited = cold_start_s, lingered_s
+                    session = self._tell(narrator, session, deadline, memory_mb, *waited)
+                    told, cold_start_s, lingered_s = told + 1, None, 0.0
                 elif session.phase is Phase.AWAITING and not away:
                     session = self._ready(session_id, epoch)
+                elif told and not lingered_s and limits().linger_s:
+                    session, lingered_s = linger(
+                        self._runner, session, deadline=deadline, memory_mb=memory_mb
+                    )
                 else:  # what waits for a listener who is away is begun when they come back
                     # Noted first: between release and return, the next invoke would find no free environment.
                     self._runner.store.note_model(session.model_name, self._runner.clock())
@@ -68,6 +74,13 @@ class ModelService:
             log.info("session %s: %s", session_id, lost)
             return {"told": told, "left": "seat_lost"}
         return {"told": told, "left": "released"}
+
+    def about(self) -> dict[str, Any]:
+        """What serves in this environment, once the model is awake. Raises LoadError, BundleError."""
+        for _ in self._model.wake(limits().progress_s):
+            pass
+        assert self._model.narrator is not None
+        return self._model.narrator.about()
 
     def _wake(self, session_id: str, epoch: int) -> Narrator | None:
         try:
@@ -89,6 +102,7 @@ class ModelService:
         deadline: float,
         memory_mb: int,
         cold_start_s: float | None,
+        lingered_s: float,
     ) -> Session:
         """Tells the waiting turn, and gives it its terminal state."""
         started = time.monotonic()
@@ -130,7 +144,7 @@ class ModelService:
                 status=status,
                 finish_reason=reason,
                 usage=_usage(end),
-                metrics=_metrics(end, time.monotonic() - started, cold_start_s, memory_mb),
+                metrics=_metrics(end, time.monotonic() - started, cold_start_s, lingered_s, memory_mb),
             ),
         )
 
@@ -155,16 +169,18 @@ def _usage(end: "ReplyEnd | None") -> Usage | None:
         prompt_tokens=measured.prompt_tokens,
         completion_tokens=measured.completion_tokens,
         kv_reused_tokens=measured.kv_reused_tokens,
+        kv_lost_tokens=measured.kv_lost_tokens,
+        dropped_turns=measured.dropped_turns + measured.budget_dropped_turns,
     )
 
 
 def _metrics(
-    end: "ReplyEnd | None", total_s: float, cold_start_s: float | None, memory_mb: int
+    end: "ReplyEnd | None", total_s: float, cold_start_s: float | None, lingered_s: float, memory_mb: int
 ) -> Metrics | None:
     if end is None:
         return None
     measured = end.metrics
-    billed = total_s + (cold_start_s or 0.0)
+    billed = total_s + (cold_start_s or 0.0) + lingered_s
     return Metrics(
         cold_start_s=round(cold_start_s, 3) if cold_start_s is not None else None,
         prefill_s=round(measured.prefill_s, 4),

@@ -27,7 +27,9 @@ REFUSALS = (BadOption, WorldError, EngineError, SourceError, EmulatorUnavailable
 
 def main(
     port: Annotated[int, typer.Option(help="Port of the page and the WebSocket.", min=1, max=65535)] = 8000,
-    model: Annotated[str, typer.Option(help="A checkpoint: a name under models/, or a folder.")] = "demo",
+    model: Annotated[
+        str, typer.Option(help="A model of the catalog (docs/models.md), or a checkpoint's folder.")
+    ] = "demo",
     world: Annotated[
         str, typer.Option(help="A world: a name under prologue/worlds/, or a folder.")
     ] = "emerald-city",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lambda_image.engine.convert.catalog import CatalogError, Entry, load_catalog
 from prologue.world import WORLDS, World, load_world
 
 REPOSITORY = Path(__file__).parent.parent
@@ -15,9 +16,16 @@ class BadOption(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Model:
+    name: str
+    source: str  # a checkpoint folder, or what `fetch` takes
+    entry: Entry | None  # where the catalog knows it
+
+
+@dataclass(frozen=True, kw_only=True)
 class Options:
     port: int
-    model: Path  # a checkpoint folder
+    model: Model
     world: Path  # a world folder
     environments: int
     idle_s: float
@@ -25,15 +33,18 @@ class Options:
     host: str = "127.0.0.1"
 
 
-def find_model(name: str) -> Path:
-    """A checkpoint folder, by name under `models/` or by path. Raises BadOption."""
+def find_model(name: str) -> Model:
+    """A model of the catalog, or a checkpoint folder by name under `models/` or by path. Raises BadOption."""
+    catalog = load_catalog()
     found = _folder(name, MODELS)
-    if found is None or not (found / "config.json").is_file():
-        known = ", ".join(sorted(path.parent.name for path in MODELS.glob("*/config.json")))
-        raise BadOption(
-            f"--model {name}: no such checkpoint; give a folder with a config.json, or one of: {known}"
-        )
-    return found
+    if found is not None and (found / "config.json").is_file():
+        local = {Path(entry.reference): entry for entry in catalog.models.values() if entry.is_local}
+        return Model(name=found.name, source=str(found), entry=local.get(found))
+    try:
+        entry = catalog.find(name)
+    except CatalogError as error:
+        raise BadOption(f"--model {name}: no folder with a config.json, and {error}") from None
+    return Model(name=entry.name, source=entry.reference, entry=entry)
 
 
 def find_world(name: str) -> tuple[Path, World]:

@@ -4,13 +4,18 @@ import asyncio
 import logging
 import os
 import socket
+import threading
+from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from lambda_image.engine.convert.ensure import ensure_bundle
+from lambda_image.engine.convert.fetch import fetch
+from lambda_image.engine.errors import EngineError
 from local.gateway import connections_api
 from local.gateway.limits import load_limits
 from local.gateway.server import Gateway
@@ -46,6 +51,7 @@ class Stage:
         self._lambda: LambdaService | None = None
         self._control: web.AppRunner | None = None
         self._gateway: Gateway | None = None
+        self._stopping = threading.Event()
 
     async def start(self) -> Addresses:
         """Starts everything. Raises OSError (port in use), and whatever a part says of itself."""
@@ -55,7 +61,7 @@ class Stage:
         _keep_off_the_callers_aws()
         table_port, control_port = _free_ports(2)
         self._table = LocalTable(table_port, CACHE / "stage" / "table.log")
-        bundle = await asyncio.to_thread(ensure_bundle, options.model, CACHE / "bundles")
+        bundle = await asyncio.to_thread(self._bundle)
         await asyncio.to_thread(ensure_embedder, CACHE / "faq")
         await asyncio.to_thread(ensure_index, CACHE / "faq", self._world)
 
@@ -111,6 +117,7 @@ class Stage:
     async def stop(self) -> None:
         """Stops everything that was started, in the order in which nothing waits for what is gone."""
         async with AsyncExitStack() as last_to_first:  # each is stopped, whatever the others raise
+            self._stopping.set()
             if self._table:
                 last_to_first.push_async_callback(asyncio.to_thread, self._table.stop)
             if self._control:
@@ -121,6 +128,32 @@ class Stage:
                 last_to_first.push_async_callback(self._lambda.stop)
             if self._gateway:
                 last_to_first.push_async_callback(self._gateway.stop)
+
+    def _bundle(self) -> Path:
+        """The model's bundle, with the world's prefix; fetched and built where it isn't there yet."""
+        model = self._options.model
+        return ensure_bundle(
+            fetch(model.source, CACHE / "checkpoints", progress=self._progress(f"fetching {model.name}")),
+            CACHE / "bundles",
+            name=model.name,
+            entry=model.entry,
+            worlds=[self._options.world],
+            progress=self._progress(f"packing {model.name}, this once"),
+        )
+
+    def _progress(self, what: str) -> Callable[[str, int, int], None]:
+        """Logs each tenth of the way; ends it once the stage is to stop."""
+        told = 0
+
+        def progress(_: str, done: int, total: int) -> None:
+            nonlocal told
+            if self._stopping.is_set():
+                raise EngineError(f"{what}: stopped")
+            if (tenths := 10 * done // max(total, 1)) > told:
+                told = tenths
+                log.info("%s: %d %%", what, 10 * told)
+
+        return progress
 
     def _addresses(self) -> Addresses:
         at = f"{self._options.host}:{self._options.port}"

@@ -211,9 +211,14 @@ class TurnSuggestions(Frame):
 
 
 class Usage(Frame):
+    """Tokens of a reply. The context is finite, and a cold environment reads for 30 s at most: then the
+    oldest turns are left out."""
+
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    kv_reused_tokens: int = 0
+    kv_reused_tokens: int = 0  # of the prompt, computed in an earlier turn or with the bundle
+    kv_lost_tokens: int = 0  # known, but of no use for this prompt
+    dropped_turns: int = 0  # of the story, oldest first, that this reply was told without
 
 
 class Metrics(Frame):

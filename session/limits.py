@@ -4,7 +4,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 class Limits(BaseModel):
@@ -30,6 +30,8 @@ class Limits(BaseModel):
     progress_s: PositiveFloat
     deadline_s: PositiveFloat
     max_tokens: PositiveInt
+    linger_s: NonNegativeFloat
+    linger_poll_s: PositiveFloat
 
 
 @cache

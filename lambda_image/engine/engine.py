@@ -1,50 +1,74 @@
 """One loaded model that replies to conversations, one at a time."""
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypedDict, Unpack
 
-import torch
-
-from lambda_image.engine.aten.model import KVCache, Llama
+from lambda_image.engine import golden
+from lambda_image.engine.about import about
 from lambda_image.engine.bundle.config import Sampling
-from lambda_image.engine.bundle.manifest import REBUILD, WEIGHTS, Manifest, read_manifest
-from lambda_image.engine.bundle.plan import plan
+from lambda_image.engine.bundle.load import Bundle, open_bundle
+from lambda_image.engine.bundle.manifest import REBUILD, WEIGHTS
 from lambda_image.engine.bundle.readahead import ReadAhead
+from lambda_image.engine.decoder import Decoder
 from lambda_image.engine.errors import BundleError, CheckpointError
+from lambda_image.engine.generation.cache import KVCache, common_prefix
 from lambda_image.engine.generation.context import fit
 from lambda_image.engine.generation.generate import generate
+from lambda_image.engine.generation.pace import Pace
 from lambda_image.engine.generation.reply import Piece
 from lambda_image.engine.generation.sampling import Sampler
-from lambda_image.engine.load import Loader
+from lambda_image.engine.kernels import open_decoder
+from lambda_image.engine.prefix import Prefixes
+from lambda_image.engine.text.replies import Replies
 from lambda_image.engine.text.tokens import ChatTokenizer
 
-CONTEXT = 4096  # tokens at most: the float32 cache of an 8B model then takes 1.1 GB of a function's 10
-# Products of a model this small take microseconds, and on a busy machine each waits for the slowest thread:
-# with both cores busy the demo model decoded 83 tokens/s on one thread, 28 on two.
-ONE_THREAD_WEIGHTS = 1 << 26
 PROMPT_SHARE = 0.75  # of the context that a prompt may fill where max_tokens asks for more room than the rest
+PROMPT_S = 30  # seconds of prefill at most, before the oldest turns are left out
+
+log = logging.getLogger(__name__)
+
+
+class SamplingOptions(TypedDict, total=False):
+    """Fields of `Sampling` for one reply; None and what is left out are the model's own."""
+
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repetition_penalty: float | None
+    logit_bias: dict[int, float] | None
 
 
 class Engine:
-    """A model ready to reply."""
+    """A model ready to reply. `first_layer_s` is how long the self-test's tokens took, if there was one."""
 
     def __init__(
         self,
-        model: Llama,
+        bundle: Bundle,
+        decoder: Decoder,
         tokenizer: ChatTokenizer,
-        manifest: Manifest,
+        prefixes: Prefixes,
         *,
         load_s: float,
+        first_layer_s: float | None,
         clock: Callable[[], float],
     ) -> None:
+        manifest = bundle.manifest
         self.name = manifest.name
-        self.context_length = min(manifest.config.max_position_embeddings, CONTEXT)
+        self.context_length = manifest.context_length
         self.load_s = load_s
-        self._model = model
+        self._bundle = bundle
+        self._decoder = decoder
         self._tokenizer = tokenizer
         self._generation = manifest.generation
         self._cache = KVCache(manifest.config, self.context_length)
+        self._prefixes = prefixes
+        self._replies = Replies()
+        self._pace = Pace()
+        self._first_layer_s = first_layer_s
         self._clock = clock
         self._running: Generator[Piece, None, None] | None = None
 
@@ -55,31 +79,33 @@ class Engine:
         readahead: ReadAhead | None = None,
         threads: int | None = None,
         *,
+        kernels: str | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> "Engine":
         """Blocks until the bundle's bytes are read (by `readahead`, started before, or by one of its own) and
-        the model is usable.
+        the model is usable and has passed the self-test of its first layer.
 
-        `threads` compute; if not given, one for a small model, else as many as torch finds cores. BundleError
-        if the bundle can't be served here.
+        `threads` compute; if not given, one for a small model, else as many as there are cores. `kernels` is
+        as in `kernels.py`. BundleError if the bundle can't be served here, EngineError if there are no
+        kernels.
         """
         began = clock()
         if readahead is None:
             readahead = ReadAhead(bundle / WEIGHTS)
             readahead.start()
-        manifest = read_manifest(bundle)
-        if threads is None and sum(planned.size for planned in plan(manifest.config)) < ONE_THREAD_WEIGHTS:
-            threads = 1
-        if threads is not None:
-            torch.set_num_threads(threads)
-        loader = Loader(bundle, manifest)
+        opened = open_bundle(bundle)
+        decoder = open_decoder(opened, threads=threads, setting=kernels)
         try:
-            tokenizer = ChatTokenizer.load(bundle)
+            tokenizer, prefixes = ChatTokenizer.load(bundle), Prefixes(opened)
             readahead.wait()
         except (CheckpointError, OSError) as error:
             raise BundleError(f"{bundle} can't be loaded ({error}): {REBUILD}") from None
-        loader.check_edges()
-        return cls(loader.model, tokenizer, manifest, load_s=clock() - began, clock=clock)
+        opened.check_edges()
+        first_layer_s = golden.check_first_layer(opened, decoder)
+        load_s = clock() - began
+        return cls(
+            opened, decoder, tokenizer, prefixes, load_s=load_s, first_layer_s=first_layer_s, clock=clock
+        )
 
     def reply(
         self,
@@ -87,38 +113,78 @@ class Engine:
         *,
         seed: int,
         max_tokens: int | None = None,
-        temperature: float | None = None,
-        top_k: int | None = None,
-        top_p: float | None = None,
+        stop: Sequence[str] = (),
         should_stop: Callable[[], bool] = lambda: False,
+        speculate: int = 0,
+        **sampling: Unpack[SamplingOptions],
     ) -> Iterator[Piece]:
         """Streams the assistant's next message; the last piece has the end and the metrics.
 
         `messages` are dicts of `role` (system, user, assistant) and `content`. What isn't given is the
-        model's own default. An earlier reply that is still open is closed. Raises before the first piece:
-        PromptError, ValueError for sampling out of range.
+        model's own default. `speculate` is how many tokens are guessed ahead at most. An earlier reply that
+        is still open is closed. Raises before the first piece: PromptError, ValueError for sampling out of
+        range.
         """
         began = self._clock()
-        overrides = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-        given = {name: value for name, value in overrides.items() if value is not None}
-        sampling = Sampling.model_validate(self._generation.sampling.model_dump() | given)
+        drawing = Sampling.model_validate(
+            self._generation.sampling.model_dump()
+            | {name: v for name, v in sampling.items() if v is not None}
+        )
         if max_tokens is None:
             max_tokens = self._generation.max_new_tokens
-        limit = max(self.context_length - max(max_tokens, 0), int(self.context_length * PROMPT_SHARE))
-        prompt, dropped = fit(messages, self._tokenizer.encode_chat, limit)
         if self._running is not None:
             self._running.close()
+        fitted = fit(
+            messages,
+            lambda told: self._tokenizer.encode_chat(told, self._replies.ids),
+            max(self.context_length - max(max_tokens, 0), int(self.context_length * PROMPT_SHARE)),
+            budget=self.prompt_budget,
+            reusable=self._reusable,
+        )
+        if fitted.budget_dropped_turns:
+            log.warning(
+                "%d turns left out: this environment computes %d prompt tokens in %d s",
+                fitted.budget_dropped_turns,
+                self.prompt_budget,
+                PROMPT_S,
+            )
+        self._prefixes.fill(self._cache, fitted.ids)
+        detokenizer = self._tokenizer.detokenizer()
+        self._replies.add(detokenizer)
         self._running = generate(
-            self._model.forward,
+            self._decoder,
             self._cache,
-            prompt,
-            sampler=Sampler(sampling, seed),
-            detokenizer=self._tokenizer.detokenizer(),
+            fitted.ids,
+            sampler=Sampler(drawing, seed),
+            detokenizer=detokenizer,
             eos_ids=self._generation.eos_token_ids,
             max_tokens=max_tokens,
+            stop=stop,
             should_stop=should_stop,
             clock=self._clock,
             began=began,
-            dropped_turns=dropped,
+            dropped_turns=fitted.dropped_turns,
+            budget_dropped_turns=fitted.budget_dropped_turns,
+            speculate=speculate,
+            pace=self._pace,
         )
         return self._running
+
+    @property
+    def prompt_budget(self) -> int | None:
+        """Prompt tokens that may be computed before a reply, at the measured rate; None if it isn't known."""
+        rate = self._pace.rate
+        if rate is None and self._first_layer_s:
+            layers = self._bundle.manifest.config.num_hidden_layers
+            rate = golden.IDS / (self._first_layer_s * layers)
+        return None if rate is None else int(rate * PROMPT_S)
+
+    def about(self) -> dict[str, object]:
+        """What serves here, JSON-ready, after a self-test of the whole model. BundleError if it fails."""
+        return about(self._bundle, self._decoder, prefixes=self._prefixes.lengths) | {
+            "load_s": round(self.load_s, 3),
+            "prompt_budget": self.prompt_budget,
+        }
+
+    def _reusable(self, ids: list[int]) -> int:
+        return max(common_prefix(self._cache.ids, ids), self._prefixes.match(ids))

@@ -15,6 +15,7 @@ const ENDINGS = {
   deadline: "cut short: the model's time was up",
   lost: "cut short: the model was lost on the way",
   gone: "cut short: nobody was listening",
+  loop: "ended: it had begun to repeat itself",
 };
 
 const STATUSES = { stopped: "stopped by you", failed: "failed", incomplete: "cut short" };

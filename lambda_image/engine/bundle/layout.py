@@ -12,9 +12,14 @@ A matrix [N, K] is ceil(N / 8) panels. A panel is K / 32 blocks of 144 bytes, th
 Rows past N are zero.
 """
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
+Kind = Literal["float32", "int4"]  # vectors; matrices in this layout
+LAYOUT: Literal["qsi4c32p8"] = "qsi4c32p8"  # its name in a manifest
 PANEL = 8  # rows
 GROUP = 32  # columns that share a scale
 BLOCK = 144  # bytes
@@ -81,3 +86,13 @@ def dequantize(packed: Bytes, rows: int, columns: int) -> Floats:
     """The weights as float32 [N, K]."""
     quantized, scales, _ = unpack(packed, rows, columns)
     return (quantized.reshape(rows, -1, GROUP) * scales[:, :, None]).reshape(rows, columns).astype(np.float32)
+
+
+def gather(packed: Bytes, columns: int, indices: Sequence[int]) -> Floats:
+    """Some rows as float32 [indices, K]: a token's embedding. IndexError if one isn't there."""
+    table = packed.reshape(-1, panel_bytes(columns))
+    panels, within = np.divmod(np.asarray(indices, np.int64), PANEL)
+    if len(panels) and (panels.min() < 0 or panels.max() >= len(table)):
+        raise IndexError(f"row {max(indices)} of {len(table) * PANEL}")
+    some = dequantize(table[panels].reshape(-1), len(panels) * PANEL, columns)
+    return some.reshape(len(panels), PANEL, columns)[np.arange(len(panels)), within]

@@ -1,37 +1,55 @@
-"""The manifest of a bundle: what is in `weights.bin`, where, made from what, for which CPU.
+"""The manifest of a bundle: what lies in its files, where, made from what.
 
-A bundle is a folder: `manifest.json`, `weights.bin` (every tensor on a page boundary, in order of first use)
-and the tokenizer's files. It is complete or absent: the builder renames it into place.
+A bundle is a folder: `manifest.json`, `weights.bin` (every tensor on a page boundary, in order of first use),
+`embedding.bin` where the model's embedding is its own matrix, the tokenizer's files, and the KV cache of each
+world's fixed prompt. It is complete or absent: the builder renames it into place. The same bytes serve every
+CPU.
 """
 
 import hashlib
+import json
 import zlib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
-
-from lambda_image.engine.bundle.config import Generation, ModelConfig, first_error
-from lambda_image.engine.errors import BundleError
-
-FORMAT = 1
-MANIFEST, WEIGHTS = "manifest.json", "weights.bin"
-PAGE = 4096  # bytes; every tensor starts on a multiple
-REBUILD = (
-    "delete the bundle and build it again (python -m lambda_image.engine.convert.build CHECKPOINT BUNDLE)"
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
 )
 
-Dtype = Literal["float32", "float16", "bfloat16", "uint8"]
+from lambda_image.engine.bundle.config import Generation, ModelConfig, first_error
+from lambda_image.engine.bundle.layout import LAYOUT, Kind
+from lambda_image.engine.errors import BundleError
+
+FORMAT: Literal[2] = 2
+ENGINE = "curtain-engine/2"  # changes when the same weights would give other keys and values
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.bin"  # what decoding reads for every token
+EMBEDDING = "embedding.bin"  # rows are gathered out of it: mapped, never read ahead
+PAGE = 4096  # bytes; every tensor starts on a multiple
+CONTEXT = 4096  # tokens at most, unless the builder is asked for more
+REBUILD = "delete the bundle and build it again (make model, see docs/models.md)"
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]  # no path out of the bundle
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Ids = tuple[NonNegativeInt, ...]
 
 
 class TensorEntry(BaseModel):
-    """Where one tensor lies in weights.bin."""
+    """Where one tensor lies."""
 
     model_config = ConfigDict(frozen=True)
 
+    file: FileName
     offset: NonNegativeInt
     nbytes: PositiveInt
-    dtype: Dtype
+    kind: Kind
     shape: tuple[PositiveInt, ...]
     edges_crc32: NonNegativeInt  # of its first and last page: cheap enough for every load
 
@@ -42,7 +60,46 @@ class FileEntry(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     size: NonNegativeInt
-    sha256: str
+    sha256: Sha256
+
+
+class Prefix(BaseModel):
+    """Keys and values of a world's fixed prompt in `file`: keys, then values, each [layers, kv heads, ids,
+    head dim]. They belong to these weights, these ids, this engine."""
+
+    model_config = ConfigDict(frozen=True)
+
+    file: FileName
+    ids: Ids = Field(min_length=1)
+    dtype: Literal["float16"]
+    engine: str
+    weights_sha256: Sha256
+
+
+class Sample(BaseModel):
+    """Some elements of a vector."""
+
+    model_config = ConfigDict(frozen=True)
+
+    indices: Ids = Field(min_length=1)
+    values: tuple[FiniteFloat, ...]
+
+    @model_validator(mode="after")
+    def _pairs(self) -> Self:
+        if len(self.indices) != len(self.values):
+            raise ValueError(f"{len(self.indices)} indices for {len(self.values)} values")
+        return self
+
+
+class Golden(BaseModel):
+    """What the model computed when it was built, of the last of `ids`: the self-test's reference."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ids: Ids = Field(min_length=1)
+    hidden: Sample  # of the state [hidden] after the first layer
+    logits: Sample  # of the logits [vocabulary]
+    kernels: str
 
 
 class Manifest(BaseModel):
@@ -50,29 +107,58 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    format: Literal[1]
+    format: Literal[2]
     engine: str
     name: str
     source_sha256: str  # of the checkpoint's files, see `source.py`
-    layout: str  # int4 byte order, tied to the CPU's vector width
+    catalog: str | None = None  # the model's name in the catalog
+    layout: Literal["qsi4c32p8"]  # int4 byte order, see `layout.py`
     group_size: Literal[32]
+    context_length: PositiveInt
     config: ModelConfig
     generation: Generation
     tensors: dict[str, TensorEntry]
-    files: dict[str, FileEntry]
+    files: dict[FileName, FileEntry]
+    prefixes: dict[str, Prefix] = {}
+    golden: Golden | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        used = {entry.file for entry in self.tensors.values()}
+        used |= {prefix.file for prefix in self.prefixes.values()} | {WEIGHTS}
+        if absent := used - set(self.files):
+            raise ValueError(f"files has nothing for {min(absent)}")
+        if self.context_length > self.config.max_position_embeddings:
+            raise ValueError(f"context_length {self.context_length} is more than the model's positions")
+        return self
+
+
+def default_context(config: ModelConfig) -> int:
+    """Tokens of context where nobody asks for another length."""
+    return min(config.max_position_embeddings, CONTEXT)
 
 
 def read_manifest(bundle: Path) -> Manifest:
     """The manifest of `bundle`, its files present and of the right size; else BundleError."""
     path = bundle / MANIFEST
     try:
-        manifest = Manifest.model_validate_json(path.read_bytes())
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise BundleError(f"{path} can't be read ({error.strerror}): {REBUILD}") from None
+    except ValueError as error:
+        raise BundleError(f"{path} is damaged ({error}): {REBUILD}") from None
+    try:
+        manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
         raise BundleError(
-            f"{path} is damaged or of another version ({first_error(error)}): {REBUILD}"
+            f"{path} {_version(text) or f'is damaged ({first_error(error)})'}: {REBUILD}"
         ) from None
+    check_sizes(bundle, manifest)
+    return manifest
+
+
+def check_sizes(bundle: Path, manifest: Manifest) -> None:
+    """BundleError if a file of the bundle is missing or of another size."""
     for name, entry in manifest.files.items():
         try:
             size = (bundle / name).stat().st_size
@@ -80,7 +166,6 @@ def read_manifest(bundle: Path) -> Manifest:
             raise BundleError(f"{bundle / name} can't be read ({error.strerror}): {REBUILD}") from None
         if size != entry.size:
             raise BundleError(f"{bundle / name} has {size} bytes instead of {entry.size}: {REBUILD}")
-    return manifest
 
 
 def verify_bundle(bundle: Path) -> Manifest:
@@ -100,3 +185,15 @@ def sha256_file(path: Path) -> str:
 def edges_crc32(tensor: memoryview) -> int:
     """CRC-32 of the first and last page of a tensor's bytes."""
     return zlib.crc32(tensor[-PAGE:], zlib.crc32(tensor[:PAGE]))
+
+
+def _version(text: str) -> str | None:
+    """What sets an intact manifest of another format or layout apart."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    for key, ours in (("format", FORMAT), ("layout", LAYOUT), ("group_size", 32)):
+        if isinstance(data, dict) and data.get(key) != ours:
+            return f"is of {key} {data.get(key)!r}, this engine reads {ours!r}"
+    return None

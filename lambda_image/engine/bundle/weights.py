@@ -1,19 +1,18 @@
-"""`weights.bin`: appended tensor by tensor, mapped as a whole. Mapping copies nothing and reads nothing."""
+"""A file of tensors: appended one by one, mapped as a whole. Mapping copies nothing and reads nothing."""
 
 import hashlib
-import math
 import mmap
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self, get_args
+from typing import Self
 
-import torch
+import numpy as np
 
-from lambda_image.engine.bundle.manifest import PAGE, REBUILD, Dtype, FileEntry, TensorEntry, edges_crc32
+from lambda_image.engine.bundle.layout import Bytes
+from lambda_image.engine.bundle.manifest import PAGE, REBUILD, FileEntry, TensorEntry, edges_crc32
+from lambda_image.engine.bundle.plan import Planned
 from lambda_image.engine.errors import BundleError
-
-DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in get_args(Dtype)}
 
 
 class WeightsWriter:
@@ -31,16 +30,23 @@ class WeightsWriter:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(
-        self, name: str, dtype: torch.dtype, shape: tuple[int, ...], chunks: Iterable[torch.Tensor]
-    ) -> None:
+    def add(self, planned: Planned, chunks: Iterable[Bytes]) -> None:
         """Appends one tensor on a page boundary; `chunks` are its bytes in order."""
         self._write(bytes(-self._file.tell() % PAGE))
         offset = self._file.tell()
         for chunk in chunks:
-            self._write(chunk.contiguous().view(torch.uint8).numpy().data)
-        entry = {"offset": offset, "nbytes": self._file.tell() - offset, "shape": shape, "edges_crc32": 0}
-        self._tensors[name] = TensorEntry.model_validate(entry | {"dtype": str(dtype).removeprefix("torch.")})
+            self._write(np.ascontiguousarray(chunk).data)
+        nbytes = self._file.tell() - offset
+        if nbytes != planned.nbytes:
+            raise ValueError(f"{planned.name} has {nbytes} bytes instead of {planned.nbytes}")
+        self._tensors[planned.name] = TensorEntry(
+            file=self._path.name,
+            offset=offset,
+            nbytes=nbytes,
+            kind=planned.kind,
+            shape=planned.shape,
+            edges_crc32=0,
+        )
 
     def finish(self) -> tuple[dict[str, TensorEntry], FileEntry]:
         """Flushes to the disk; returns the tensor table and the file's entry."""
@@ -59,24 +65,21 @@ class WeightsWriter:
 
 
 class Weights:
-    """The mapped file. Tensors are views into the mapping and keep it alive."""
+    """The mapped file, read-only. Tensors are views into the mapping and keep it alive."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
             with path.open("rb") as file:
-                # Private and writable, never written: torch warns about read-only buffers. No page is copied.
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:
             raise BundleError(f"{path} can't be mapped ({error}): {REBUILD}") from None
 
-    def tensor(self, name: str, entry: TensorEntry) -> torch.Tensor:
-        """A view of one tensor; BundleError if the table points outside the file or disagrees with itself."""
-        dtype = DTYPES[entry.dtype]
-        count = math.prod(entry.shape)
-        if entry.nbytes != count * dtype.itemsize or entry.offset + entry.nbytes > len(self._map):
+    def tensor(self, name: str, entry: TensorEntry) -> Bytes:
+        """A view of one tensor's bytes; BundleError if the entry points outside the file."""
+        if entry.offset % PAGE or entry.offset + entry.nbytes > len(self._map):
             raise BundleError(f"{self._path}: the manifest's entry of {name} can't be right: {REBUILD}")
-        return torch.frombuffer(self._map, dtype=dtype, count=count, offset=entry.offset).view(entry.shape)
+        return np.frombuffer(self._map, np.uint8, count=entry.nbytes, offset=entry.offset)
 
     def edges_crc32(self, entry: TensorEntry) -> int:
         with memoryview(self._map) as view, view[entry.offset : entry.offset + entry.nbytes] as data:

@@ -1,50 +1,87 @@
 """The bundle of a checkpoint, built when it is first needed.
 
-A bundle's folder is named after the content of its source, its layout and its format, so nothing stale is
-ever found. Finding it again must be instant, without hashing 16 GB and without importing torch: `memo.json`
-beside the bundles keeps each source file's sha256 for as long as its size and modification time stay the
-same, and the int4 layout for as long as CPU and torch stay the same.
+A bundle's folder is named after all that it is made from, so nothing stale is ever found: the checkpoint's
+files, the context length, what the model is told of the worlds, the bundle's format and the engine's version.
+Finding it again must be instant, without hashing 16 GB and without importing torch: `memo.json` beside the
+bundles keeps each source file's sha256 for as long as its size and modification time stay the same.
 """
 
-import fcntl
 import hashlib
 import json
-import os
-import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lambda_image.engine.bundle.manifest import FORMAT, sha256_file
+from lambda_image.engine.bundle.config import read_config
+from lambda_image.engine.bundle.manifest import ENGINE, FORMAT, default_context, sha256_file
+from lambda_image.engine.convert.catalog import Entry
+from lambda_image.engine.convert.locked import locked
 from lambda_image.engine.convert.source import source_sha256
+from prologue.world import load_world
+
+Progress = Callable[[str, int, int], None]  # what is made, weights done, weights in all
 
 
-def ensure_bundle(checkpoint: Path, cache: Path) -> Path:
-    """The bundle of `checkpoint` for this machine, under `cache`: built on the first call, found on later
-    ones.
+def ensure_bundle(
+    checkpoint: Path,
+    cache: Path,
+    *,
+    name: str | None = None,
+    entry: Entry | None = None,
+    worlds: Sequence[Path] = (),
+    progress: Progress = lambda *_: None,
+) -> Path:
+    """The bundle of `checkpoint` under `cache`: built on the first call, found on later ones.
 
-    Processes that ask at the same time wait for the one that builds. Raises CheckpointError; OSError if the
-    disk is full.
+    `name` is the model's where it isn't the folder's, `entry` what the catalog says of it, `worlds` the
+    folders of the worlds for whose fixed prompts the bundle is to hold keys and values. Processes that ask at
+    the same time wait for the one that builds; what a killed one left is removed. Raises CheckpointError,
+    WorldError; BundleError or OSError if the disk is too small.
     """
-    cache.mkdir(parents=True, exist_ok=True)
-    with _locked(cache / "lock"):
+    name = name or checkpoint.resolve().name
+    config = read_config(checkpoint / "config.json")
+    context = min(entry.context_length, config.max_position_embeddings) if entry else default_context(config)
+    recipe = json.dumps([FORMAT, ENGINE, context, sorted(map(_told, worlds))])
+    digest = hashlib.sha256(recipe.encode()).hexdigest()
+    with locked(cache / "lock"):
         memo = _Memo(cache / "memo.json")
         source = source_sha256(checkpoint, file_sha256=memo.sha256)
-        layout = memo.layout()
         memo.save()
-        name = f"{checkpoint.resolve().name}-{source[:12]}-{layout.replace('/', '-')}-v{FORMAT}"
-        if not (cache / name).exists():
-            from lambda_image.engine.convert.write import (
-                write_bundle,
-            )  # seconds of torch and torchao, only when building
+        bundle = cache / f"{name}-{source[:12]}-{digest[:8]}"
+        if not bundle.exists():
+            for left in cache.glob(".*.partial"):
+                shutil.rmtree(left)
+            # Seconds of torch and torchao, only when building.
+            from lambda_image.engine.convert.finish import finish_bundle
+            from lambda_image.engine.convert.write import write_bundle
 
-            write_bundle(checkpoint, cache / name, source=source)
-    return cache / name
+            write_bundle(
+                checkpoint,
+                bundle,
+                source=source,
+                name=name,
+                catalog=entry.name if entry else None,
+                context_length=context,
+                progress=progress,
+                finish=finish_bundle(worlds),
+            )
+    return bundle
+
+
+def _told(folder: Path) -> list[object]:
+    """What of a world decides its fixed prompt."""
+    world = load_world(folder)
+    return [
+        world.name,
+        world.system,
+        world.facts,
+        world.opening_prompt,
+        [part.id for part in world.questions],
+    ]
 
 
 class _Memo:
-    """Values that are slow to find out, each with a stamp of what it was found from."""
+    """The sha256 of files, each with a stamp of the file that it was computed from."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -56,41 +93,13 @@ class _Memo:
 
     def sha256(self, path: Path) -> str:
         stat = path.stat()
-        return self._get(str(path.resolve()), f"{stat.st_size} {stat.st_mtime_ns}", lambda: sha256_file(path))
-
-    def layout(self) -> str:
-        def ask_torch() -> str:
-            from lambda_image.engine.aten.linear import layout
-
-            return layout()
-
-        return self._get("layout", _cpu_stamp(), ask_torch)
-
-    def save(self) -> None:
-        self._path.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
-
-    def _get(self, key: str, stamp: str, find: Callable[[], str]) -> str:
+        key, stamp = str(path.resolve()), f"{stat.st_size} {stat.st_mtime_ns}"
         match self._known.get(key):
             case [known, str(value)] if known == stamp:
                 return value
-        value = find()
+        value = sha256_file(path)
         self._known[key] = [stamp, value]
         return value
 
-
-def _cpu_stamp() -> str:
-    """Changes whenever torch could choose other kernels: its version, its override, the CPU's features."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    except OSError:  # not Linux
-        features = platform.processor()
-    stamp = f"{version('torch')} {os.environ.get('ATEN_CPU_CAPABILITY')} {platform.machine()} {features}"
-    return hashlib.sha256(stamp.encode()).hexdigest()
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # released on close, also when the process dies
-        yield
+    def save(self) -> None:
+        self._path.write_text(json.dumps(self._known, indent=1), encoding="utf-8")

@@ -1,21 +1,39 @@
-"""Fits a conversation into the context: oldest turns go first, whole; system message and last turn stay."""
+"""Fits a conversation into the context: oldest turns go first, whole; system message and last turn stay.
 
-from bisect import bisect_left
+Two limits. The context is hard. The budget is what may be computed before the first token, so that nobody
+waits minutes for an environment that holds nothing of the conversation; it never costs the last turn.
+"""
+
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain, takewhile
+from itertools import accumulate, chain, takewhile
+from typing import NamedTuple
 
 from lambda_image.engine.errors import PromptError, PromptTooLong
 
 Message = Mapping[str, str]
 
 
+class Fitted(NamedTuple):
+    """A prompt, and the numbers of turns left out for the context and, beyond these, for the budget."""
+
+    ids: list[int]
+    dropped_turns: int
+    budget_dropped_turns: int
+
+
 def fit(
-    messages: Sequence[Message], encode: Callable[[Sequence[Message]], list[int]], limit: int
-) -> tuple[list[int], int]:
-    """Prompt ids, at most `limit` of them, and the number of turns that were dropped for it.
+    messages: Sequence[Message],
+    encode: Callable[[Sequence[Message]], list[int]],
+    limit: int,
+    *,
+    budget: int | None = None,
+    reusable: Callable[[list[int]], int] = lambda ids: 0,
+) -> Fitted:
+    """Prompt ids, at most `limit` of them, with as few turns left out as limit and budget allow.
 
     A turn is a user message and what follows it up to the next one; system messages at the start belong to
-    none. PromptTooLong if the last turn alone is too long.
+    none. `reusable` says how many leading ids need no computing, `budget` how many may be computed; None: any
+    number. PromptTooLong if the last turn alone is longer than `limit`.
     """
     system = list(takewhile(lambda message: message.get("role") == "system", messages))
     turns: list[list[Message]] = []
@@ -25,19 +43,57 @@ def fit(
         turns[-1].append(message)
     if not turns:
         raise PromptError("there is nothing to reply to: the messages hold no turn")
+    last = len(turns) - 1
 
-    def without(dropped: int) -> list[int]:
-        return encode([*system, *chain.from_iterable(turns[dropped:])])
+    def encoded(kept: Sequence[Sequence[Message]]) -> list[int]:
+        return encode([*system, *chain.from_iterable(kept)])
 
-    ids, dropped = without(0), 0
+    def computed(ids: list[int]) -> int:
+        return len(ids) - reusable(ids)
+
+    everything = ids = encoded(turns)
+    lengths = [_length(system) + rest for rest in accumulate(_length(turn) for turn in reversed(turns))][::-1]
+
+    def search(dropped: int, size: Callable[[list[int]], int], most: int) -> int:
+        """The fewest turns above `dropped` without which `size` is at most `most`, or all but the last."""
+        share = most * lengths[0] / len(everything)  # how much text that is, roughly
+        guess = next((count for count in range(dropped + 1, last) if lengths[count] <= share), last)
+        return _first(lambda count: size(encoded(turns[count:])) <= most, dropped, last, guess)
+
+    for_context = 0
     if len(ids) > limit:
-        last = len(turns) - 1
-        dropped = (
-            bisect_left(range(last), True, lo=1, key=lambda count: len(without(count)) <= limit)
-            if last
-            else 0
-        )
-        ids = without(dropped)
+        for_context = search(0, len, limit)
+        ids = encoded(turns[for_context:])
     if len(ids) > limit:
         raise PromptTooLong(f"the last turn takes {len(ids)} tokens, {limit} fit: shorten it")
-    return ids, dropped
+    if budget is None or for_context == last or computed(ids) <= budget:
+        return Fitted(ids, for_context, 0)
+
+    # If an earlier prompt was trimmed, the cache goes on like some turn further back: all after it is cheap.
+    shared = reusable(ids)
+    dropped = search(for_context, computed, budget)
+    ids = encoded(turns[dropped:])
+    for earlier in range(dropped - 1, for_context, -1):
+        if reusable(encoded(turns[earlier : earlier + 1])) > shared:
+            longer = encoded(turns[earlier:])
+            if computed(longer) <= budget:
+                return Fitted(longer, for_context, earlier - for_context)
+    return Fitted(ids, for_context, dropped - for_context)
+
+
+def _length(messages: Sequence[Message]) -> int:
+    return sum(len(message.get("content", "")) for message in messages)
+
+
+def _first(fits: Callable[[int], bool], low: int, high: int, guess: int) -> int:
+    """The first number above `low` that fits, or `high`, which isn't tried. Few looks if `guess` is close."""
+    step = 1
+    while high - low > 1:
+        if not low < guess < high:
+            guess = (low + high) // 2
+        if fits(guess):
+            high, guess = guess, guess - step
+        else:
+            low, guess = guess, guess + step
+        step *= 2
+    return high

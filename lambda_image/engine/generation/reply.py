@@ -1,12 +1,13 @@
-"""What a reply is made of, for whoever passes it on. No torch here."""
+"""What a reply is made of, for whoever passes it on."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, computed_field
 
-FinishReason = Literal["stop", "length", "cancelled"]
-# stop: the model ended its turn; length: max_tokens or the context is used up; cancelled: should_stop said so
+FinishReason = Literal["stop", "length", "loop", "cancelled"]
+# stop: the model ended its turn, or said a stop string; length: max_tokens or the context is used up;
+# loop: the model repeated itself without end; cancelled: should_stop said so
 
 
 class ReplyMetrics(BaseModel):
@@ -14,8 +15,13 @@ class ReplyMetrics(BaseModel):
 
     prompt_tokens: int
     dropped_turns: int  # oldest turns left out because the context was full
+    budget_dropped_turns: int = 0  # further turns left out because computing them would have taken too long
     kv_reused_tokens: int = 0  # of the prompt, found in the cache instead of computed
+    kv_lost_tokens: int = 0  # of the cache, thrown away because the prompt doesn't go on like them
+    prefill_tokens: int = 0  # of the prompt, computed
     completion_tokens: int = 0  # sampled, the end-of-turn token included
+    speculated_tokens: int = 0  # proposed by prompt lookup, and computed
+    accepted_tokens: int = 0  # of them, those that the sampler drew too
     prefill_s: float = 0.0
     ttft_s: float | None = (
         None  # from the call to the first token: tokenizing and prefill; None if there was no token
@@ -32,11 +38,15 @@ class ReplyMetrics(BaseModel):
 class ReplyEnd:
     finish_reason: FinishReason
     metrics: ReplyMetrics
+    ids: tuple[int, ...] = ()  # every sampled token, an end-of-turn token included
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Text that one token completed, "" while a character is unfinished. Only the last piece has `end`."""
+    """Text that became certain with one token, "" while a character or a possible stop string is unfinished.
+
+    Only the last piece has `end`.
+    """
 
     text: str
     end: ReplyEnd | None = None

@@ -1,35 +1,57 @@
-"""Messages to token ids, token ids to text.
+"""Messages to token ids.
 
-The ids are those of transformers' `apply_chat_template`, with one difference: text inside a message is never
-read as a control token. Whoever types `<|eot_id|>` gets these characters spelled in ordinary tokens.
+The ids are those of transformers' `apply_chat_template` over the model's own tokenizer.json, with two
+differences. Text inside a message is never read as a control token: whoever types `<|eot_id|>` gets these
+characters spelled in ordinary tokens. And a reply that was generated here stays the ids that were generated.
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
-from tokenizers.decoders import DecodeStream
 
 from lambda_image.engine.bundle.config import read_json
 from lambda_image.engine.convert.source import TEMPLATE_FILE, TOKENIZER_FILES
 from lambda_image.engine.errors import CheckpointError, PromptError
-from lambda_image.engine.text.template import ChatTemplate
+from lambda_image.engine.text.control import ControlTokens, plain_tokenizer
+from lambda_image.engine.text.shield import Marks, well_formed
+from lambda_image.engine.text.stream import Detokenizer
+from lambda_image.engine.text.template import ChatTemplate, Message
 
 ROLES = ("system", "user", "assistant")
 NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")  # what templates refer to
-PRIVATE_USE = range(0xF0000, 0x10FFFE)  # planes 15 and 16: no text needs all of these characters
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A generated reply in the history, between two marks."""
+
+    start: str
+    end: str
+    ids: Sequence[int]
 
 
 class ChatTokenizer:
     """Tokenizer and chat template of one model."""
 
-    def __init__(self, tokenizer_json: str, template: ChatTemplate) -> None:
-        self._tokenizer = Tokenizer.from_str(tokenizer_json)
+    def __init__(self, tokenizer: Tokenizer, template: ChatTemplate) -> None:
+        self._tokenizer = tokenizer
         self._template = template
+        self._plain = plain_tokenizer(self._tokenizer)
+        probes = (
+            tokenizer.encode("a", add_special_tokens=False).ids
+            for tokenizer in (self._tokenizer, self._plain)
+        )
+        self._prefixes = next(probes) != next(probes)  # a space is put before a text, as SentencePiece does
+        # Qwen3's <think> is not "special", but no listener may write it. Runs of spaces are only spaces.
         added = self._tokenizer.get_added_tokens_decoder()
-        self._control_ids = {number for number, token in added.items() if token.special}
+        control = {number: token for number, token in added.items() if token.special or token.content.strip()}
+        special = {number: token for number, token in control.items() if token.special}
+        self._control = ControlTokens(self._tokenizer, control)
+        # What a model has said may hold </think>, and its template then looks for it.
+        self._special = ControlTokens(self._tokenizer, special)
 
     @classmethod
     def load(cls, folder: Path) -> "ChatTokenizer":
@@ -42,17 +64,12 @@ class ChatTokenizer:
             text = token.get("content") if isinstance(token, dict) else token
             if isinstance(text, str):
                 special_tokens[name] = text
-        source = settings.get("chat_template")
         try:
-            if (folder / TEMPLATE_FILE).exists():
-                source = (folder / TEMPLATE_FILE).read_text(encoding="utf-8")
-            if not isinstance(source, str):
-                raise CheckpointError("there is no chat_template: take the model's instruct variant")
-            template = ChatTemplate(source, special_tokens)
+            template = ChatTemplate(_template_source(folder, settings), special_tokens)
         except (CheckpointError, OSError, ValueError) as error:
             raise CheckpointError(f"{folder}: {error}") from None
         try:
-            return cls(tokenizer_path.read_text(encoding="utf-8"), template)
+            return cls(Tokenizer.from_file(str(tokenizer_path)), template)
         except Exception as error:  # tokenizers raises nothing narrower
             raise CheckpointError(f"{tokenizer_path}: {error}: put the original file back") from None
 
@@ -61,72 +78,105 @@ class ChatTokenizer:
         """The largest token id there is."""
         return max(self._tokenizer.get_vocab().values())
 
-    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    def detokenizer(self) -> Detokenizer:
+        """A fresh one, for one reply."""
+        return Detokenizer(self._tokenizer)
+
+    def encode_chat(
+        self,
+        messages: Sequence[Message],
+        known: Callable[[str], Sequence[int] | None] = lambda text: None,
+    ) -> list[int]:
         """The prompt for a reply to `messages`, each with a `role` of ROLES and its `content`.
 
-        PromptError if one is malformed, or if the template refuses them.
+        `known` gives the ids of an assistant message that was generated here. They are put in as they are,
+        unless the template rewrites that message. PromptError if a message is malformed, or if the template
+        refuses them.
         """
         for message in messages:
             if message.get("role") not in ROLES or not isinstance(message.get("content"), str):
                 raise PromptError(f"a message needs a role, one of {', '.join(ROLES)}, and a text as content")
-        contents = [_well_formed(message["content"]) for message in messages]
-        marker = _unused_character("".join(contents))
-        spelled: list[str] = []  # control tokens found in contents; the template sees a marked number instead
-        shielded = [
-            {"role": message["role"], "content": self._shield(content, marker, spelled)}
-            for message, content in zip(messages, contents, strict=True)
-        ]
-        parts = re.split(f"{marker}([0-9]+){marker}", self._template.render(shielded))
+        contents = [well_formed(message["content"]) for message in messages]
+        marks = Marks(contents)
+        inserts: list[str | _Known | None] = []  # by a mark's number: typed text, a reply's start, its end
+        shielded: list[Message] = []
+        replies: dict[int, _Known] = {}  # by the message's place
+        for place, (message, content) in enumerate(zip(messages, contents, strict=True)):
+            said = message["role"] == "assistant"
+            pieces = []
+            for text, typed in (self._special if said else self._control).split(content):
+                pieces += [text, marks.new() if typed else ""]
+                inserts += [typed] if typed else []
+            shielded.append({"role": message["role"], "content": "".join(pieces)})
+            if said and (ids := known(message["content"])):
+                replies[place] = _Known(marks.new(), marks.new(), ids)
+                inserts += [replies[place], None]
+        return self._encode(*marks.split(self._render(shielded, replies)), inserts)
+
+    def _render(self, messages: Sequence[Message], replies: dict[int, _Known]) -> str:
+        """The prompt's text, with marks around every reply that the template leaves whole."""
+        while True:
+            marked = list(messages)
+            for place, reply in replies.items():
+                content = reply.start + messages[place]["content"] + reply.end
+                marked[place] = {"role": "assistant", "content": content}
+            text = self._template.render(marked)
+            rewritten = [place for place in replies if marked[place]["content"] not in text]
+            if not rewritten:
+                return text
+            for place in rewritten:
+                del replies[place]
+
+    def _encode(
+        self, text: str, marked: Sequence[tuple[int, str]], inserts: Sequence[str | _Known | None]
+    ) -> list[int]:
+        """Ids of `text` and of each mark's insert with the text that follows it."""
         ids: list[int] = []
-        for index, part in enumerate(parts):
-            if index % 2:
-                ids += self._speller.encode(spelled[int(part)], add_special_tokens=False).ids
-            else:
-                ids += self._tokenizer.encode(part, add_special_tokens=False).ids
-        return ids
+        typed: str | None = None
+        inside = False  # a known reply, whose text is passed over
+        for number, following in marked:
+            insert = inserts[number]
+            if isinstance(insert, _Known):
+                ids += self._part(typed, self._as_generated(text))
+                ids += insert.ids
+                inside = True
+            elif insert is None:
+                typed, text, inside = "", following, False
+            elif not inside:
+                ids += self._part(typed, text)
+                typed, text = insert, following
+        return ids + self._part(typed, text)
 
-    def detokenizer(self) -> "Detokenizer":
-        """A fresh one, for one reply."""
-        return Detokenizer(self._tokenizer)
+    def _part(self, typed: str | None, text: str) -> list[int]:
+        """Ids of `typed`, spelled in ordinary tokens, and of the template's `text` after it.
 
-    @cached_property
-    def _speller(self) -> Tokenizer:
-        """Reads control tokens as the text that they are written with. Rarely needed."""
-        speller = Tokenizer.from_str(self._tokenizer.to_str())
-        speller.encode_special_tokens = True
-        return speller
+        `typed` is None where the prompt begins: only there may a tokenizer put a space before the text.
+        """
+        start = 0
+        ids: list[int] = []
+        if typed or (typed is not None and self._prefixes):
+            start = self._control.find(text)
+            ids = self._plain.encode(typed + text[:start], add_special_tokens=False).ids
+        return ids + self._tokenizer.encode(text[start:], add_special_tokens=False).ids
 
-    def _shield(self, content: str, marker: str, spelled: list[str]) -> str:
-        encoding = self._tokenizer.encode(content, add_special_tokens=False)
-        pieces, end = [], 0
-        for number, (start, stop) in zip(encoding.ids, encoding.offsets, strict=True):
-            if number in self._control_ids:
-                pieces += [content[end:start], f"{marker}{len(spelled)}{marker}"]
-                spelled.append(content[start:stop])
-                end = stop
-        return "".join(pieces) + content[end:]
+    def _as_generated(self, before: str) -> str:
+        """`before`, a reply's left side in the history, as it was when the reply was generated.
 
-
-class Detokenizer:
-    """Token ids to text as they come: only whole characters, control tokens left out."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._stream = DecodeStream(skip_special_tokens=True)
-
-    def step(self, token: int) -> str:
-        """The text that `token` completes; "" while a character is unfinished."""
-        return self._stream.step(self._tokenizer, token) or ""
+        Some templates (Llama 2's) set a space before the reply that they don't end the prompt with: the model
+        has said it itself, so that it is in the reply's ids.
+        """
+        cue, bare = self._template.cue, before.rstrip()
+        if before.endswith(cue) or not bare.endswith(cue.rstrip()):
+            return before
+        return bare + cue[len(cue.rstrip()) :]
 
 
-def _well_formed(text: str) -> str:
-    """`text` with surrogate pairs joined and lone surrogates, which are no characters, replaced by U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def _unused_character(text: str) -> str:
-    used = set(text)
-    for code in PRIVATE_USE:
-        if chr(code) not in used:
-            return chr(code)
-    raise PromptError("the messages hold every private-use character there is: remove one")
+def _template_source(folder: Path, settings: Mapping[str, Any]) -> str:
+    source = settings.get("chat_template")
+    if (folder / TEMPLATE_FILE).exists():
+        source = (folder / TEMPLATE_FILE).read_text(encoding="utf-8")
+    if isinstance(source, list):  # several, each with a name
+        source = next((entry["template"] for entry in source if entry.get("name") == "default"), None)
+    if not isinstance(source, str):
+        raise CheckpointError("there is no chat_template: take the model's instruct variant")
+    return source

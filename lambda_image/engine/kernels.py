@@ -1,0 +1,70 @@
+"""Which kernels compute: the native library's, or ATen's on torch. One setting decides.
+
+`CURTAIN_KERNELS` is `native` (the default: the best that this CPU has), `native/<instruction set>`, or
+`aten`.
+"""
+
+import logging
+import os
+from importlib.util import find_spec
+
+from lambda_image.engine.bundle.load import Bundle
+from lambda_image.engine.bundle.plan import plan
+from lambda_image.engine.decoder import Decoder
+from lambda_image.engine.errors import EngineError
+from lambda_image.engine.native.cpu import cpu, default_threads
+from lambda_image.engine.native.decoder import NativeDecoder
+
+SETTING = "CURTAIN_KERNELS"
+
+log = logging.getLogger(__name__)
+
+
+def open_decoder(bundle: Bundle, *, threads: int | None = None, setting: str | None = None) -> Decoder:
+    """The decoder of a bundle on the kernels that `setting` names, the environment's if it isn't given.
+
+    Where the native library can't serve but torch is there, ATen's kernels do, and the log says so. Raises
+    EngineError where there is nothing to compute with.
+    """
+    wanted = setting or os.environ.get(SETTING) or "native"
+    path, slash, isa = wanted.partition("/")
+    if path not in ("native", "aten") or (path == "aten" and slash):
+        raise EngineError(
+            f"{SETTING}={wanted} is unknown: set it to native, native/<instruction set> or aten"
+        )
+    if path == "aten":
+        return _aten(bundle, threads)
+    try:
+        return native_decoder(bundle, isa=isa or None, threads=threads)
+    except EngineError as error:
+        if slash or find_spec("torch") is None:
+            raise
+        log.warning("NO NATIVE KERNELS (%s): serving on ATen's, which are slower", error)
+    return _aten(bundle, threads)
+
+
+def native_decoder(bundle: Bundle, *, isa: str | None = None, threads: int | None = None) -> Decoder:
+    """A decoder on the native library; `isa` as in `native.library.choose_isa`. EngineError if it can't."""
+    return NativeDecoder(bundle.manifest.config, bundle.tensor, isa=isa, threads=threads)
+
+
+def _aten(bundle: Bundle, threads: int | None) -> Decoder:
+    if find_spec("torch") is None:
+        raise EngineError(f"ATen's kernels need torch: pip install torch, or set {SETTING}=native")
+    from lambda_image.engine.aten.decoder import AtenDecoder
+
+    if threads is None:
+        threads = default_threads(sum(planned.size for planned in plan(bundle.manifest.config)))
+    decoder = AtenDecoder(bundle, threads=threads)
+    name, features = cpu()["name"], " ".join(cpu()["features"])
+    log.info("kernels %s, %d threads, %s (%s)", decoder.kernels, threads, name, features)
+    return decoder
+
+
+def threads_of(decoder: Decoder) -> int:
+    """How many threads compute."""
+    if isinstance(decoder, NativeDecoder):
+        return int(decoder.about["threads"])
+    import torch
+
+    return torch.get_num_threads()
