@@ -1,7 +1,7 @@
-"""Small random Llama checkpoints in the real file format.
+"""Small random checkpoints in the real file format, of every architecture that the engine runs.
 
-config.json as Llama 3.1 has it, safetensors single or sharded, a byte-level BPE tokenizer with Llama 3's
-control tokens, and a chat template in its manner.
+config.json in the manner of Llama 3.1, safetensors single or sharded, a byte-level BPE tokenizer with Llama
+3's control tokens, and a chat template in its manner.
 """
 
 import json
@@ -13,8 +13,11 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from lambda_image.engine.bundle.config import ModelConfig, parse_config
+
 CONTROL = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
 BOS, EOS, EOT = 0, 1, 4
+OMIT = object()  # a key of config.json that isn't written
 
 LLAMA3_ROPE = {
     "factor": 8.0,
@@ -57,6 +60,7 @@ PROSE = [
 def write_checkpoint(
     folder: Path,
     *,
+    architecture: str = "LlamaForCausalLM",
     tied: bool = False,
     kv_heads: int = 2,
     llama3_rope: bool = False,
@@ -73,11 +77,14 @@ def write_checkpoint(
     template_in_file: bool = False,
     **config: Any,
 ) -> Path:
-    """Writes a checkpoint of random weights; returns `folder`. `config` overrides keys of config.json."""
+    """Writes a checkpoint of random weights; returns `folder`.
+
+    `config` overrides keys of config.json; `OMIT` leaves one out.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = write_tokenizer(folder, vocabulary, template_in_file=template_in_file)
     settings = {
-        "architectures": ["LlamaForCausalLM"],
+        "architectures": [architecture],
         "attention_bias": False,
         "attention_dropout": 0.0,
         "bos_token_id": BOS,
@@ -89,7 +96,7 @@ def write_checkpoint(
         "intermediate_size": inner,
         "max_position_embeddings": context,
         "mlp_bias": False,
-        "model_type": "llama",
+        "model_type": architecture.removesuffix("ForCausalLM").lower(),
         "num_attention_heads": heads,
         "num_hidden_layers": layers,
         "num_key_value_heads": kv_heads,
@@ -103,6 +110,7 @@ def write_checkpoint(
         "use_cache": True,
         "vocab_size": vocabulary,
     } | config
+    settings = {key: value for key, value in settings.items() if value is not OMIT}
     write_json(folder / "config.json", settings)
     write_json(
         folder / "generation_config.json",
@@ -114,9 +122,7 @@ def write_checkpoint(
             "top_p": 0.9,
         },
     )
-    weights = random_weights(
-        vocabulary, hidden, inner, layers, heads * head_dim, kv_heads * head_dim, tied, seed, dtype
-    )
+    weights = random_weights(parse_config(settings), seed, dtype)
     if sharded:
         _write_shards(folder, weights)
     else:
@@ -124,28 +130,24 @@ def write_checkpoint(
     return folder
 
 
-def random_weights(
-    vocabulary: int,
-    hidden: int,
-    inner: int,
-    layers: int,
-    queries: int,
-    keys: int,
-    tied: bool,
-    seed: int,
-    dtype: torch.dtype,
-) -> dict[str, torch.Tensor]:
+def random_weights(config: ModelConfig, seed: int, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """Weights under Hugging Face's names, scaled so that attention isn't flat and logits spread."""
     generator = torch.Generator().manual_seed(seed)
+    hidden, inner, vocabulary = config.hidden_size, config.intermediate_size, config.vocab_size
+    queries = config.num_attention_heads * config.head_dim
+    keys = config.num_key_value_heads * config.head_dim
 
     def normal(*shape: int) -> torch.Tensor:
         return (torch.randn(*shape, generator=generator) / math.sqrt(shape[-1])).to(dtype)
 
-    def norm() -> torch.Tensor:
-        return (1 + 0.2 * torch.randn(hidden, generator=generator)).to(dtype)
+    def norm(width: int = hidden) -> torch.Tensor:
+        return (1 + 0.2 * torch.randn(width, generator=generator)).to(dtype)
+
+    def bias(width: int) -> torch.Tensor:
+        return (0.5 * torch.randn(width, generator=generator)).to(dtype)
 
     weights = {"model.embed_tokens.weight": normal(vocabulary, hidden) * 4, "model.norm.weight": norm()}
-    for index in range(layers):
+    for index in range(config.num_hidden_layers):
         weights |= {
             f"model.layers.{index}.{name}.weight": tensor
             for name, tensor in {
@@ -160,7 +162,15 @@ def random_weights(
                 "mlp.down_proj": normal(hidden, inner),
             }.items()
         }
-    if not tied:
+        attention = f"model.layers.{index}.self_attn"
+        if config.qk_norm:
+            weights |= {f"{attention}.{name}_norm.weight": norm(config.head_dim) for name in "qk"}
+        if config.attention_bias:
+            widths = {"q": queries, "k": keys, "v": keys}
+            weights |= {f"{attention}.{name}_proj.bias": bias(width) for name, width in widths.items()}
+        if config.output_bias:
+            weights[f"{attention}.o_proj.bias"] = bias(hidden)
+    if not config.tie_word_embeddings:
         weights["lm_head.weight"] = normal(vocabulary, hidden) * 2
     return weights
 

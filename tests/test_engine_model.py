@@ -1,116 +1,118 @@
-"""The decoder against Hugging Face transformers, and against itself in every way of cutting up a prompt."""
+"""The torch decoder's manners: positions, caches, windows, refusals. Its numbers: test_architectures."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM
+from transformers import LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from lambda_image.engine.aten.model import KVCache, Llama
+from lambda_image.engine.aten.decoder import TorchDecoder
+from lambda_image.engine.aten.model import Span
 from lambda_image.engine.aten.reference import load_reference
-from lambda_image.engine.text.tokens import ChatTokenizer
+from lambda_image.engine.bundle.rope import rotary_table
+from lambda_image.engine.convert.catalog import load_catalog
+from lambda_image.engine.generation.cache import KVCache
 from tests.checkpoints import write_checkpoint
-
-TOLERANCE = 1e-4
-
-CHECKPOINTS: dict[str, dict[str, Any]] = {
-    "untied": {},
-    "tied": {"tied": True},
-    "every head its own keys": {"kv_heads": 4},
-    "one key head, llama3 rope": {"kv_heads": 1, "llama3_rope": True},
-    "sharded bfloat16": {"sharded": True, "dtype": torch.bfloat16},
-    "wide heads": {"head_dim": 32},
-    "new spelling": {
-        "rope_scaling": None,
-        "rope_theta": None,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1234.0},
-    },
-}
-
-
-DEMO = Path(__file__).parents[1] / "models/demo"
-
-
-def random_ids(count: int, seed: int = 1) -> list[int]:
-    return torch.randint(5, 290, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
-
-
-def logits(model: Llama, chunks: Sequence[list[int]]) -> torch.Tensor:
-    cache = KVCache(model.config, 256)
-    return torch.cat([model.forward(chunk, cache, every_position=True) for chunk in chunks])
+from tests.test_architectures import TOLERANCE, apart, logits, random_ids
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Llama:
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> TorchDecoder:
     return load_reference(write_checkpoint(tmp_path_factory.mktemp("model"), llama3_rope=True))
 
 
-@pytest.mark.parametrize("name", CHECKPOINTS)
-def test_logits_equal_transformers(name: str, tmp_path: Path) -> None:
-    folder = write_checkpoint(tmp_path, **CHECKPOINTS[name])
-    assert_logits_equal(folder, random_ids(200))
+def cache(decoder: TorchDecoder, capacity: int) -> KVCache:
+    return KVCache(decoder.config, capacity, np.float32)
 
 
-def test_logits_of_the_demo_model_equal_transformers() -> None:
-    messages = [
-        {"role": "system", "content": "You are the narrator of a story in the Emerald City."},
-        {"role": "user", "content": "I knock at the gate and ask who lives here."},
-    ]
-    assert_logits_equal(DEMO, ChatTokenizer.load(DEMO).encode_chat(messages))
-
-
-def assert_logits_equal(folder: Path, ids: list[int]) -> None:
-    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    with torch.no_grad():
-        expected = theirs(torch.tensor([ids])).logits[0]
-    found = logits(load_reference(folder), [ids])
-    assert expected.std() > 1
-    assert (found - expected).abs().max() <= TOLERANCE
-
-
-@given(cuts=st.lists(st.integers(1, 59), unique=True).map(sorted))
-@settings(max_examples=20, deadline=None)
-def test_any_chunks_equal_one_shot(model: Llama, cuts: list[int]) -> None:
-    ids = random_ids(60)
-    chunks = [ids[start:stop] for start, stop in zip([0, *cuts], [*cuts, 60], strict=True)]
-    assert (logits(model, chunks) - logits(model, [ids])).abs().max() <= TOLERANCE
-
-
-def test_step_by_step_equals_one_shot(model: Llama) -> None:
-    ids = random_ids(40)
-    assert (logits(model, [[token] for token in ids]) - logits(model, [ids])).abs().max() <= TOLERANCE
-
-
-def test_forward_returns_the_last_position(model: Llama) -> None:
+def test_forward_returns_the_last_position(decoder: TorchDecoder) -> None:
     ids = random_ids(20)
-    last = model.forward(ids, KVCache(model.config, 32))
-    assert last.shape == (model.config.vocab_size,)
-    assert (last - logits(model, [ids])[-1]).abs().max() <= TOLERANCE
+    last = decoder.forward(ids, cache(decoder, 32))
+    assert last.shape == (decoder.config.vocab_size,)
+    assert last.dtype == np.float32
+    assert apart(last, logits(decoder, [ids])[-1]) <= TOLERANCE
 
 
-def test_a_rewound_cache_equals_a_fresh_one(model: Llama) -> None:
+def test_a_rewound_cache_equals_a_fresh_one(decoder: TorchDecoder) -> None:
     ids, other = random_ids(30), random_ids(30, seed=2)
-    cache = KVCache(model.config, 64)
-    model.forward([*ids[:20], *other], cache)
-    assert cache.keep_prefix(ids) == 20
-    assert (model.forward(ids[20:], cache) - logits(model, [ids])[-1]).abs().max() <= TOLERANCE
+    used = cache(decoder, 64)
+    decoder.forward([*ids[:20], *other], used)
+    assert used.keep_prefix(ids) == 20
+    assert apart(decoder.forward(ids[20:], used), logits(decoder, [ids])[-1]) <= TOLERANCE
 
 
-def test_a_full_cache_is_refused(model: Llama) -> None:
-    cache = KVCache(model.config, 8)
-    model.forward(random_ids(8), cache)
+def test_keys_and_values_are_kept_in_the_caches_own_memory(decoder: TorchDecoder) -> None:
+    """Another decoder, on other kernels, can go on from them."""
+    ids = random_ids(30)
+    half = KVCache(decoder.config, 64)
+    assert half.keys.dtype == np.float16
+    exact = cache(decoder, 64)
+    for used in (half, exact):
+        decoder.forward(ids, used)
+    assert (
+        np.abs(half.keys[:, :, :30] - exact.keys[:, :, :30]).max()
+        <= 2e-3 * np.abs(exact.keys[:, :, :30]).max()
+    )
+    found, expected = decoder.forward([7], half), decoder.forward([7], exact)
+    assert 0 < apart(found, expected) <= 0.01 * np.abs(expected).max()
+
+
+def test_first_layer_is_the_state_after_one_layer(tmp_path: Path) -> None:
+    one = load_reference(write_checkpoint(tmp_path, layers=1))
+    ids = random_ids(20)
+    model = one._model
+    normed = model._head(model._normalize(torch.from_numpy(one.first_layer(ids)), model._norm))
+    expected = logits(one, [ids])[-1]
+    assert apart(normed.numpy(), expected) <= 1e-3 * np.abs(expected).max()  # its cache is float16
+
+
+def test_a_full_cache_is_refused(decoder: TorchDecoder) -> None:
+    full = cache(decoder, 8)
+    decoder.forward(random_ids(8), full)
     with pytest.raises(ValueError, match="1 tokens at position 8 of a cache for 8"):
-        model.forward([5], cache)
-    assert len(cache.ids) == 8
+        decoder.forward([5], full)
+    assert len(full.ids) == 8
 
 
-def test_llama3_scaling_changes_the_logits(tmp_path: Path) -> None:
-    """Guards the comparison above: a decoder that ignored the scaling would fail it."""
-    plain = load_reference(write_checkpoint(tmp_path / "plain"))
-    scaled = load_reference(write_checkpoint(tmp_path / "scaled", llama3_rope=True))
-    ids = random_ids(60)
-    assert (logits(plain, [ids]) - logits(scaled, [ids])).abs().max() > 100 * TOLERANCE
+@pytest.mark.parametrize("ids", [[5, 300], [-1]])
+def test_an_id_out_of_range_is_refused(decoder: TorchDecoder, ids: list[int]) -> None:
+    empty = cache(decoder, 8)
+    with pytest.raises(ValueError, match=f"ids {min(ids)} to {max(ids)} of a vocabulary of 300"):
+        decoder.forward(ids, empty)
+    assert empty.ids == []
+
+
+@pytest.mark.parametrize("window", [0, 1, 3, 8])
+@pytest.mark.parametrize(("start", "stop"), [(0, 5), (4, 5), (0, 1), (6, 12)])
+def test_a_token_sees_its_window(start: int, stop: int, window: int) -> None:
+    span = Span.of(start, stop, window)
+    for row, token in enumerate(range(start, stop)):
+        seen = range(span.first, stop) if span.mask is None else span.first + np.flatnonzero(span.mask[row])
+        assert list(seen) == [at for at in range(token + 1) if not window or token - at < window]
+
+
+@pytest.mark.parametrize("name", load_catalog().models)
+def test_rotary_tables_are_those_of_training(name: str) -> None:
+    """To the last float32 bit or two, over 4,096 positions."""
+    config = load_catalog().models[name].config
+    rotary = LlamaRotaryEmbedding(
+        LlamaConfig(
+            **config.config_json()
+            | {
+                "architectures": ["LlamaForCausalLM"],
+                "model_type": "llama",
+                "rope_scaling": rope(config.rope_scaling),
+            }
+        )
+    )
+    theirs = rotary(torch.zeros(1), torch.arange(4096)[None])
+    for found, expected in zip(rotary_table(config.model, 4096), theirs, strict=True):
+        assert apart(found, expected[0, :, : config.head_dim // 2].numpy()) <= 2**-22
+
+
+def rope(scaling: dict[str, str | float] | None) -> dict[str, str | float] | None:
+    """transformers wants a whole number for a length."""
+    key = "original_max_position_embeddings"
+    return scaling and scaling | {key: int(scaling[key])}

@@ -117,7 +117,7 @@ def test_control_tokens_behind_a_normalizer_are_found(tmp_path: Path, plain: Tok
     folding.add_special_tokens([AddedToken("<|stop|>", normalized=True, special=True)])
     stop = folding.token_to_id("<|stop|>")
     assert stop in folding.encode("<|STOP|>").ids
-    tokenizer = ChatTokenizer(folding.to_str(), ChatTemplate("{{ messages[0]['content'] }}", {}))
+    tokenizer = ChatTokenizer(folding, ChatTemplate("{{ messages[0]['content'] }}", {}))
     assert stop not in tokenizer.encode_chat(user("<|STOP|>"))
 
 

@@ -1,101 +1,18 @@
 """The model function with a stand-in for the model: wake, tell, stop, fail, leave."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from lambda_image.engine.errors import BundleError
-from lambda_image.engine.generation.reply import Piece, ReplyEnd, ReplyMetrics
-from lambda_image.narrator import Message, Narrator
-from lambda_image.service import ModelService
-from lambda_image.waking import SleepingModel
+from lambda_image.narrator import Narrator
+from lambda_image.waking import LoadError
 from session.events import Frame, ModelStatus, PrologueFragment, TurnDelta, TurnDone
 from session.inputs import Answered, Disconnected, Pinged, Resumed, Said, Skipped, Stopped, Woken
 from session.record import Session, Turn
-from session.runner import Runner
-from tests.fakes import Clock, MemoryStore, RecordingPoster, emerald_city
-
-WORDS = ["The ", "gate ", "🦊 ", "opens", "."]
-
-
-class Parrot:
-    """Says the same words, and remembers what it was given to read."""
-
-    def __init__(self, words: Sequence[str] = WORDS, delay: float = 0.0) -> None:
-        self.words, self.delay = words, delay
-        self.read: list[Sequence[Message]] = []
-        self.said = 0
-        self.before: Callable[[int], None] = lambda index: None
-
-    def reply(
-        self, messages: Sequence[Message], *, max_tokens: int, seed: int, should_stop: Callable[[], bool]
-    ) -> Iterator[Piece]:
-        self.read.append(messages)
-        reason = "stop"
-        for index, word in enumerate(self.words):
-            self.before(index)
-            time.sleep(self.delay)
-            if should_stop():
-                reason = "cancelled"
-                break
-            self.said += 1
-            yield Piece(word)
-        metrics = ReplyMetrics(prompt_tokens=9, dropped_turns=0, completion_tokens=self.said, prefill_s=0.1)
-        yield Piece("", ReplyEnd("cancelled" if reason == "cancelled" else "stop", metrics))
-
-
-class Weights:
-    loaded_bytes = 50
-    total_bytes = 100
-
-
-class Theatre:
-    """One session and one environment of the model function, side by side."""
-
-    def __init__(self, narrator: Parrot | None = None, load: Callable[[], Narrator] | None = None) -> None:
-        self.clock, self.store, self.poster = Clock(), MemoryStore(), RecordingPoster()
-        self.invoked: list[int] = []
-        self.runner = Runner(
-            store=self.store,
-            poster=self.poster,
-            worlds=lambda _: emerald_city(),
-            clock=self.clock,
-            invoke=lambda _, epoch: self.invoked.append(epoch),
-        )
-        self.narrator = narrator or Parrot()
-        model = SleepingModel(load or (lambda: self.narrator), Weights(), time.monotonic())
-        self.service = ModelService(self.runner, model)
-        self.runner.start(
-            Session(
-                session_id="s",
-                resume_hash="",
-                world="emerald-city",
-                model_name="demo",
-                created=0.0,
-                expires=9_999_999_999,
-                connection_id="c",
-                connected_at=self.clock.now,
-            ),
-            "key",
-        )
-
-    def serve(self, epoch: int | None = None, holder: str = "r", seconds: float = 900.0) -> str:
-        result = self.service.serve(
-            "s",
-            epoch or self.invoked[-1],
-            holder=holder,
-            deadline=time.monotonic() + seconds,
-            memory_mb=10_240,
-        )
-        return str(result["left"])
-
-    def posted(self, kind: type) -> list[object]:
-        return [frame for _, frame in self.poster.posted if isinstance(frame, kind)]
-
-    @property
-    def session(self) -> Session:
-        return self.store.heads["s"]
+from tests.fakes import emerald_city
+from tests.theatre import WORDS, Parrot, Theatre
 
 
 def test_it_wakes_tells_the_opening_scene_and_leaves() -> None:
@@ -132,6 +49,8 @@ def test_what_is_posted_was_stored_and_splices_to_the_stored_text() -> None:
     assert done.length == len(text)
     assert done.usage is not None
     assert done.usage.completion_tokens == 25
+    assert done.usage.dropped_turns == 3
+    assert done.usage.kv_lost_tokens == 4
     assert done.metrics is not None
     assert done.metrics.cost_usd > 0
 
@@ -354,3 +273,23 @@ def test_only_a_reply_that_waited_for_the_model_is_told_its_cold_start() -> None
     cold = [f.metrics.cold_start_s for f in theatre.posted(TurnDone) if isinstance(f, TurnDone) and f.metrics]
     assert cold[0] is not None
     assert cold[1:] == [None]
+
+
+def test_a_reply_that_ran_in_circles_is_complete_and_says_so() -> None:
+    theatre = Theatre()
+    theatre.narrator.ending = "loop"
+    theatre.runner.apply("s", Skipped(question_id=None))
+    theatre.serve()
+    turn = theatre.store.turns("s")[0]
+    assert (turn.status, turn.finish_reason) == ("completed", "loop")
+
+
+def test_it_tells_what_serves_and_wakes_for_that() -> None:
+    theatre = Theatre()
+    assert theatre.service.about() == {"kernels": "native/parrot"}
+
+    def load() -> Narrator:
+        raise BundleError("the self-test fails")
+
+    with pytest.raises(LoadError, match="the self-test fails"):
+        Theatre(load=load).service.about()
