@@ -1,148 +1,177 @@
-"""How fast the engine is here: `python -m bench.engine [--checkpoint models/demo] [--random 512x8]`.
+"""How fast the engine is here, beside llama.cpp and beside what the memory allows:
+`python -m bench.engine --shape llama3.2-1b --vs llama.cpp`.
 
 Prefill reads the prompt (bound by arithmetic), decode one token after another (bound by reading every weight
-once per token). The int4 bundle and the float32 reference take turns, so that a busy machine slows both
-alike; medians with ranges. The last line of stdout is one JSON document: `python -m bench.engine | tail -1 |
-jq .paths.int4`.
+once per token). The engines take turns on the same random weights, token for token; ratios are medians of
+pairs. The roof is the best that prefetched reads of the same mapped bytes reach. The last line of stdout is
+one JSON document: `python -m bench.engine | tail -1 | jq .paths.native`.
 """
 
-import json
-import platform
-import random
+import itertools
 import statistics
 import tempfile
-import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import torch
 import typer
 
-from lambda_image.engine.aten.model import KVCache, Llama
-from lambda_image.engine.aten.reference import load_reference
-from lambda_image.engine.bundle.manifest import WEIGHTS, read_manifest
-from lambda_image.engine.bundle.plan import plan
+from bench.common import finish, paired, show, spread
+from bench.contest import Contender, agreement, play, start_curtain, start_rival
+from bench.llama import PYTHON, LlamaPython
+from bench.random_bundle import random_bundle
+from bench.roof import Roof
+from lambda_image.engine.bundle.manifest import WEIGHTS, Manifest, read_manifest
 from lambda_image.engine.convert.write import write_bundle
-from lambda_image.engine.engine import Engine
-from lambda_image.engine.errors import CheckpointError
-from lambda_image.engine.generation.generate import PREFILL_CHUNK
-from lambda_image.engine.load import Loader
-from tests.checkpoints import write_checkpoint
+from lambda_image.engine.errors import EngineError
+from lambda_image.engine.native.library import instruction_sets
 
-PROMPT, TOKENS = 128, 64  # prompt tokens, decoded tokens per run
-
-Numbers = dict[str, float]
+SIDE_RUNS = 2  # of kernels that are not the ones to serve with
+SAMPLING = {"temperature": 0.6, "top_p": 0.9}  # Llama 3's own
+DRAWS = 50
+WARM_UP = 64  # tokens
 
 
 def main(
-    checkpoint: Annotated[Path, typer.Option(help="A checkpoint in Hugging Face's layout.")] = Path(
+    shape: Annotated[str, typer.Option(help="A catalog name: random weights of its shape.")] = "",
+    checkpoint: Annotated[Path, typer.Option(help="Or a checkpoint in Hugging Face's layout.")] = Path(
         "models/demo"
     ),
-    random_shape: Annotated[
-        str, typer.Option("--random", metavar="HIDDENxLAYERS", help="Random weights of this shape instead.")
-    ] = "",
-    runs: Annotated[int, typer.Option(min=5, help="Interleaved runs of each path.")] = 5,
-    threads: Annotated[int, typer.Option(help="0: as the engine decides.")] = 0,
+    vs: Annotated[str, typer.Option(help="`llama.cpp`, or nothing.")] = "",
+    runs: Annotated[int, typer.Option(min=5, help="Interleaved runs.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, help="Of each engine.")] = 2,
+    contexts: Annotated[str, typer.Option(help="Prompt lengths in tokens.")] = "128,1000",
+    decoded: Annotated[int, typer.Option(min=8, help="Tokens decoded after each prompt.")] = 32,
+    llama_python: LlamaPython = PYTHON,
 ) -> None:
-    """Prefill and decode speed of int4 beside float32."""
-    with tempfile.TemporaryDirectory() as scratch:
-        if random_shape:
-            checkpoint = _random_checkpoint(Path(scratch) / random_shape, random_shape)
-        bundle = Path(scratch) / "bundle"
+    """Prefill and decode speed of every kernel path."""
+    if vs not in ("", "llama.cpp"):
+        raise typer.BadParameter(
+            f"{vs!r} is unknown; llama.cpp is the one to compare with", param_hint="--vs"
+        )
+    lengths = [int(length) for length in contexts.split(",")]
+    capacity = max(*lengths, WARM_UP) + decoded
+    with ExitStack() as stack:
         try:
-            write_bundle(checkpoint, bundle)
-        except CheckpointError as error:
+            if shape:
+                bundle = random_bundle(shape)
+            else:
+                bundle = Path(stack.enter_context(tempfile.TemporaryDirectory())) / checkpoint.name
+                write_bundle(checkpoint, bundle)
+        except EngineError as error:
             raise typer.BadParameter(str(error)) from None
-        document = _measure(checkpoint, bundle, runs, threads or None)
-    print(json.dumps(document))
+        manifest = read_manifest(bundle)
+        names = [*(f"native/{isa}" for isa in instruction_sets()), "aten"]
+        contenders = [start_curtain(stack, bundle, name, threads, capacity) for name in names]
+        if not shape:
+            contenders.append(start_curtain(stack, checkpoint, "float32", threads, capacity))
+        ours, *others = contenders
+        main_pair, rival = [ours], None
+        if vs:
+            rival = start_rival(stack, bundle, llama_python, threads, capacity)
+            main_pair.append(rival)
+            print(rival.child.ask("version"))
+        roof = Roof(bundle / WEIGHTS, threads)
+        for contender in (*main_pair, *others):
+            _warm_up(contender)
+        for run, length in itertools.product(range(runs), lengths):
+            roof.measure(passes=1)
+            play(main_pair if run % 2 else main_pair[::-1], length, decoded, manifest.config.vocab_size, run)
+            if run < SIDE_RUNS:
+                for contender in others:
+                    play([contender], length, decoded, manifest.config.vocab_size, run)
+            print(f"run {run + 1} of {runs}, {length} tokens of context", flush=True)
+        document = _document(manifest, roof, ours, others, rival)
+        if rival is not None:
+            play(main_pair, min(lengths), 8, manifest.config.vocab_size, runs)
+            document["agreement_with_llama_cpp"] = agreement(ours, rival)
+            document["llama_cpp"] = rival.child.ask("version")
+        document["sampler"] = _sampler(ours)
+    finish("engine", document | {"threads": threads, "runs": runs, "decoded_tokens": decoded})
 
 
-def _measure(checkpoint: Path, bundle: Path, runs: int, threads: int | None) -> dict[str, object]:
-    load_s = Engine.load(bundle, threads=threads).load_s
-    manifest = read_manifest(bundle)
-    models = {"int4": Loader(bundle, manifest).model, "float32": load_reference(checkpoint)}
-    weights = sum(planned.size for planned in plan(manifest.config))
-    size = f"{weights / 1e6:.1f} M weights"
-    print(f"{manifest.name}: {size}, {manifest.layout}, threads: {torch.get_num_threads()}")
-    print(f"load {load_s:.3f} s (bundle in the page cache, imports not counted)")
-    rates: dict[str, list[Numbers]] = {name: [] for name in models}
-    for model in models.values():
-        _run(model)  # warm-up
-    for _ in range(runs):
-        for name, model in models.items():
-            rates[name].append(_run(model))
-    paths = {
-        name: {key: _spread([run[key] for run in found]) for key in found[0]} for name, found in rates.items()
+def _warm_up(contender: Contender) -> None:
+    contender.child.ask("prefill", ids=list(range(WARM_UP)))
+    contender.child.ask("decode", ids=[1, 2])
+
+
+def _document(
+    manifest: Manifest, roof: Roof, ours: Contender, others: list[Contender], rival: Contender | None
+) -> dict[str, Any]:
+    weights = manifest.files[WEIGHTS].size
+    floor_s = weights / roof.best  # of one decode step
+    paths: dict[str, Any] = {"native": _rates(ours)}
+    for contender in others:
+        paths["aten" if contender.name.startswith("aten") else contender.name] = _rates(contender)
+    fractions = {
+        str(context): {
+            "matmul": round(floor_s * len(ours.steps[context]) / profile["matmul"], 3),
+            "step": round(floor_s * len(ours.steps[context]) / sum(ours.steps[context]), 3),
+        }
+        for context, profile in ours.profile.items()
     }
-    for name, path in paths.items():
-        for key, spread in path.items():
-            between = f"{spread['min']:.1f} to {spread['max']:.1f}"
-            print(f"{name:8} {key:7} {spread['median']:10.1f} tokens/s   {between}")
-    return {
-        "bench": "engine",
+    shares = {
+        str(context): round(1 - profile["matmul"] / sum(profile.values()), 3)
+        for context, profile in ours.profile.items()
+    }
+    document: dict[str, Any] = {
         "model": manifest.name,
-        "weights": weights,
-        "machine": f"{platform.system()} {platform.machine()}, {_cpu()}",
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "layout": manifest.layout,
-        "bundle_bytes": (bundle / WEIGHTS).stat().st_size,
-        "load_s": round(load_s, 4),
-        "prompt_tokens": PROMPT,
-        "decoded_tokens": TOKENS,
-        "prefill_chunk": PREFILL_CHUNK,
-        "runs": runs,
+        "weight_bytes": weights,
         "unit": "tokens/s",
         "paths": paths,
+        "roof": {
+            "gb_per_s": round(roof.best / 1e9, 2),
+            "tokens_per_s": round(1 / floor_s, 2),
+            "gb_per_s_by_prefetch_distance": roof.by_prefetch,
+        },
+        # of the context that does worst
+        "roof_fraction": {
+            kind: min(found[kind] for found in fractions.values()) for kind in ("matmul", "step")
+        }
+        | {"by_context": fractions},
+        "non_matmul_share": shares,
     }
+    if rival is not None:
+        paths["llama_cpp"] = _rates(rival)
+        document["ratios"] = _ratios(ours, rival)
+    return document
 
 
-def _run(model: Llama) -> Numbers:
-    """Tokens per second of one prompt and of the tokens after it."""
-    cache = KVCache(model.config, PROMPT + TOKENS)
-    ids = random.Random(0).choices(range(model.config.vocab_size), k=PROMPT + TOKENS)
-    began = time.perf_counter()
-    for start in range(0, PROMPT, PREFILL_CHUNK):
-        model.forward(ids[start : start + PREFILL_CHUNK], cache)
-    middle = time.perf_counter()
-    for token in ids[PROMPT:]:
-        model.forward([token], cache)
-    return {"prefill": PROMPT / (middle - began), "decode": TOKENS / (time.perf_counter() - middle)}
+def _rates(contender: Contender) -> dict[str, Any]:
+    found: dict[str, Any] = {"kernels": contender.name}
+    for context, rates in contender.decode.items():
+        found[str(context)] = {"prefill": spread(contender.prefill[context]), "decode": spread(rates)}
+        for kind, figures in found[str(context)].items():
+            show(f"{contender.name} {kind} at {context}", figures, "tokens/s")
+    return found
 
 
-def _spread(values: list[float]) -> Numbers:
-    found = {"median": statistics.median(values), "min": min(values), "max": max(values)}
-    return {name: round(value, 1) for name, value in found.items()}
+def _ratios(ours: Contender, rival: Contender) -> dict[str, Any]:
+    by_context: dict[str, Any] = {}
+    everything: dict[str, list[float]] = {"decode": [], "prefill": []}
+    for context in ours.decode:
+        pairs = {
+            "decode": paired(ours.decode[context], rival.decode[context]),
+            "prefill": paired(ours.prefill[context], rival.prefill[context]),
+        }
+        by_context[str(context)] = {f"{kind}_vs_llama_cpp": spread(found) for kind, found in pairs.items()}
+        for kind, found in pairs.items():
+            everything[kind] += found
+            show(f"{kind} against llama.cpp at {context}", spread(found), "times")
+    medians = {
+        f"{kind}_vs_llama_cpp": round(statistics.median(found), 3) for kind, found in everything.items()
+    }
+    return medians | {"by_context": by_context}
 
 
-def _random_checkpoint(folder: Path, shape: str) -> Path:
-    try:
-        hidden, layers = (int(part) for part in shape.split("x"))
-    except ValueError:
-        raise typer.BadParameter(f"{shape!r} is not HIDDENxLAYERS, such as 512x8") from None
-    heads = max(hidden // 64, 1)
-    return write_checkpoint(
-        folder,
-        hidden=hidden,
-        inner=hidden * 3,
-        layers=layers,
-        heads=heads,
-        kv_heads=heads // 4 or 1,
-        head_dim=64,
-        context=2048,
-        dtype=torch.bfloat16,
-    )
-
-
-def _cpu() -> str:
-    """The processor's name, as far as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.split(":")[1].strip() for line in lines if line.startswith(("model name", "CPU part"))), "?"
-    )
+def _sampler(ours: Contender) -> dict[str, Any]:
+    seconds = ours.child.ask("sample", settings=SAMPLING, times=DRAWS)
+    step = statistics.median(ours.steps[min(ours.steps)])
+    return {
+        "settings": SAMPLING,
+        "milliseconds": round(1e3 * seconds, 3),
+        "share_of_step": round(seconds / step, 4),
+    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""One cold start of ours, from the first instruction to the first token, on the model function's own way:
+the handler's module starts reading, then the engine is imported and loaded beside it while the progress is
+told. Prints one JSON line: seconds since `CURTAIN_BENCH_BEGAN` (the monotonic clock when it was launched).
+"""
+
+import itertools
+import json
+import os
+import sys
+import time
+
+BEGAN = float(os.environ["CURTAIN_BENCH_BEGAN"])
+marks = {"interpreter": time.monotonic() - BEGAN}
+
+from lambda_image import handler  # noqa: E402  reads BUNDLE_DIR and starts reading
+
+marks["init"] = time.monotonic() - BEGAN
+
+
+def main() -> None:
+    from lambda_image.narrator import Narrator
+    from lambda_image.waking import SleepingModel
+    from session.limits import limits
+
+    def load() -> Narrator:
+        from lambda_image.engine.engine import Engine
+
+        marks["imports"] = time.monotonic() - BEGAN
+        return Engine.load(handler.BUNDLE, handler.READAHEAD)
+
+    model = SleepingModel(load, handler.READAHEAD, handler.STARTED)
+    told, read = [time.monotonic()], 0.0
+    for loaded, total, _ in model.wake(limits().progress_s):
+        told.append(time.monotonic())
+        if loaded == total and not read:
+            read = told[-1]
+    told.append(time.monotonic())
+    marks["ready"] = told[-1] - BEGAN
+    assert model.narrator is not None
+    piece = next(
+        iter(model.narrator.reply(json.loads(sys.argv[1]), max_tokens=2, seed=0, should_stop=lambda: False))
+    )
+    marks["first_token"] = time.monotonic() - BEGAN
+    gaps = [after - before for before, after in itertools.pairwise(told)]
+    print(json.dumps({"marks": marks, "longest_gap_s": max(gaps), "text": piece.text}))
+
+
+main()
