@@ -29,17 +29,17 @@ def main() -> None:
         return Engine.load(handler.BUNDLE, handler.READAHEAD)
 
     model = SleepingModel(load, handler.READAHEAD, handler.STARTED)
-    told, read = [time.monotonic()], 0.0
+    told = [time.monotonic()]
     for loaded, total, _ in model.wake(limits().progress_s):
         told.append(time.monotonic())
-        if loaded == total and not read:
-            read = told[-1]
+        if loaded == total:
+            marks.setdefault("read", told[-1] - BEGAN)  # as a report would tell
     told.append(time.monotonic())
     marks["ready"] = told[-1] - BEGAN
+    marks.setdefault("read", marks["ready"])
     assert model.narrator is not None
-    piece = next(
-        iter(model.narrator.reply(json.loads(sys.argv[1]), max_tokens=2, seed=0, should_stop=lambda: False))
-    )
+    messages = json.loads(sys.argv[1])
+    piece = next(iter(model.narrator.reply(messages, max_tokens=2, seed=0, should_stop=lambda: False)))
     marks["first_token"] = time.monotonic() - BEGAN
     gaps = [after - before for before, after in itertools.pairwise(told)]
     print(json.dumps({"marks": marks, "longest_gap_s": max(gaps), "text": piece.text}))

@@ -49,20 +49,20 @@ def main(
     gguf = gguf_of(bundle, llama_python)
     tokenizer = ChatTokenizer.load(bundle)
     told, unknown = (prompt(tokenizer, TOKENS, seed=seed) for seed in (0, 1))
-    add_world(bundle, told)
+    known = add_world(bundle, told)
     ids = tokenizer.encode_chat(told)
     state = CACHE / f"{bundle.name}.state"
     with start_llama(llama_python) as child:
         child.ask("open", model=str(gguf), threads=threads, capacity=512)
-        child.ask("prefill", ids=ids[:-1])
-        saved = child.ask("save", path=str(state), ids=ids[:-1])
+        child.ask("prefill", ids=ids[:known])  # as many as our bundle knows
+        saved = child.ask("save", path=str(state), ids=ids[:known])
 
     cold = [*files_of(bundle), gguf, state]
     rivals: dict[str, Callable[[], dict[str, Any]]] = {
         "ours": lambda: _ours(bundle, told),
         "ours_without_prefix": lambda: _ours(bundle, unknown),
         "llama_cpp": lambda: _llama(llama_python, gguf, threads, ids),
-        "llama_cpp_saved": lambda: _llama(llama_python, gguf, threads, ids, state),
+        "llama_cpp_saved": lambda: _llama(llama_python, gguf, threads, ids[known:], state),
         "reading": lambda: {"first_token": _read(bundle / WEIGHTS, threads)},
         "imports": lambda: {"first_token": _imports(bundle)},
     }
@@ -88,6 +88,7 @@ def main(
             "shape": shape,
             "weight_bytes": (bundle / WEIGHTS).stat().st_size,
             "prompt_tokens": len(ids),
+            "prefix_tokens": known,
             "llama_cpp_state_bytes": saved,
             "threads": threads,
             "runs": runs,
@@ -126,6 +127,7 @@ def _cold_child(
 def _llama(
     python: Path, gguf: Path, threads: int, ids: list[int], state: Path | None = None
 ) -> dict[str, Any]:
+    """`ids` are what is left to read, after the state that is restored if there is one."""
     marks, began = {}, time.monotonic()
     with start_llama(python) as child:
         child.ask("version")
@@ -136,7 +138,7 @@ def _llama(
             child.ask("prefill", ids=ids)
         else:
             child.ask("restore", path=str(state), capacity=512)
-            child.ask("extend", ids=ids[-1:])
+            child.ask("extend", ids=ids)
         child.ask("best")
         marks["first_token"] = time.monotonic() - began
     return marks

@@ -82,10 +82,9 @@ def machine() -> dict[str, object]:
 def finish(bench: str, document: dict[str, object]) -> None:
     """Prints the document as the last line, and before it a warning if others kept the machine busy."""
     where = machine()
-    if float(str(where["cpu_share_of_others"])) > BUSY:
-        print(
-            f"BUSY MACHINE: others took {where['cpu_share_of_others']:.0%} of it, measure again when it is quiet"
-        )
+    others = float(str(where["cpu_share_of_others"]))
+    if others > BUSY:
+        print(f"BUSY MACHINE: others took {others:.0%} of it, measure again when it is quiet")
     print(json.dumps({"bench": bench, "machine": where} | document))
 
 

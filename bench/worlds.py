@@ -12,8 +12,11 @@ from lambda_image.engine.text.tokens import ChatTokenizer
 CHUNK = 32  # tokens
 
 
-def add_world(bundle: Path, messages: Messages) -> None:
-    """Computes what every story with the system message of `messages` begins with, unless it is there."""
+def add_world(bundle: Path, messages: Messages) -> int:
+    """Computes what every story with the system message of `messages` begins with, unless it is there.
+
+    Returns how many tokens that is.
+    """
     opened = open_bundle(bundle)
     manifest, tokenizer = opened.manifest, ChatTokenizer.load(bundle)
     other = [messages[0], {"role": "user", "content": "Wait, 7 bells?"}]
@@ -21,7 +24,7 @@ def add_world(bundle: Path, messages: Messages) -> None:
     ids = first[: common_prefix(first, second)]
     known = manifest.prefixes.get("bench")
     if known is not None and known.ids == tuple(ids):
-        return
+        return len(ids)
     print(f"computing the world's prompt, {len(ids)} tokens", flush=True)
     decoder, cache = open_decoder(opened), KVCache(manifest.config, len(ids))
     for start in range(0, len(ids), CHUNK):
@@ -38,3 +41,4 @@ def add_world(bundle: Path, messages: Messages) -> None:
     files = manifest.files | {file.name: FileEntry(size=file.stat().st_size, sha256=sha256_file(file))}
     changed = manifest.model_copy(update={"prefixes": {"bench": prefix}, "files": files})
     (bundle / MANIFEST).write_text(changed.model_dump_json(), encoding="utf-8")
+    return len(ids)

@@ -1,7 +1,7 @@
-"""`python -m tests.fuzz_child ISA`: loads the bundles that stdin names, a JSON line of each outcome to stdout.
+"""`python -m tests.fuzz_child ISA`: loads the bundles that stdin names, a JSON line for each to stdout.
 
-A process of its own, since a damaged bundle might crash the native library; with a limit on its memory, since it
-might ask for too much.
+A process of its own, since a damaged bundle might crash the native library, and with a limit on its memory,
+since one might ask for too much.
 """
 
 import hashlib
@@ -25,8 +25,6 @@ SCENE = [{"role": "system", "content": "You tell a story."}, {"role": "user", "c
 IDS = range(7, 47)
 
 
-
-
 def serve(bundle: Path, kernels: str) -> list[str]:
     """What a bundle gives: the model's numbers, and a reply. The self-tests of both lengths have passed."""
     engine = Engine.load(bundle, kernels=kernels)
@@ -47,7 +45,7 @@ def outcome(work: Callable[[], object]) -> dict[str, object]:
         return {"result": work()}
     except EngineError as error:
         return {"error": str(error), "own": True, "kind": type(error).__name__}
-    except (Exception, RecursionError) as error:
+    except Exception as error:
         return {"error": str(error), "own": False, "kind": type(error).__name__}
 
 

@@ -1,7 +1,7 @@
 """The native library under sanitizers of memory, of undefined behaviour, and of data races between threads.
 
-`native/sanitized.cpp` drives it: every kernel over odd shapes, whole models to the last position of the cache,
-weights and activations of any bits, refused calls. Needs clang or gcc with their sanitizers' runtimes.
+`native/sanitized.cpp` drives it: every kernel over odd shapes, whole models to the last position of the
+cache, weights and activations of any bits, refused calls. Needs clang and its runtimes.
 """
 
 import platform
@@ -16,6 +16,8 @@ from lambda_image.engine.native import build
 from lambda_image.engine.native.library import instruction_sets
 from lambda_image.engine.native.target import this_machine
 
+pytestmark = pytest.mark.emulated
+
 CACHE = Path(__file__).parents[1] / ".cache" / "sanitized"
 PROGRAM = Path(__file__).parent / "native" / "sanitized.cpp"
 MEMORY, RACES = "address,undefined,float-cast-overflow", "thread"
@@ -24,11 +26,13 @@ SIMDE = [*build.AVX2, f"-I{PROGRAM.parent}/simde_shim"]
 
 
 def sanitized(folder: Path, sanitize: str, *, emulated: bool = False) -> Path:
-    """The program, linked to a library that is built with `-fsanitize`, and to a kernel that SIMDe emulates."""
-    found = shutil.which("clang++") or shutil.which("g++")
-    assert found, "the sanitizers come with a C++ compiler: apt-get install clang"
+    """The program, linked to a library built with `-fsanitize`, and to a kernel that SIMDe emulates."""
+    found = shutil.which("clang++")
+    advice = "apt-get install clang libclang-rt-dev libsimde-dev, or deselect with -m 'not emulated'"
+    assert found, f"the sanitizers are clang's: {advice}"
+    assert not emulated or Path("/usr/include/simde").exists(), f"SIMDe emulates AVX-512: {advice}"
     options = [found, f"-fsanitize={sanitize}", "-fno-sanitize-recover=all", f"-I{build.SOURCES}"]
-    with pytest.MonkeyPatch.context() as patch:  # optimised code of sanitizers takes minutes to make
+    with pytest.MonkeyPatch.context() as patch:  # sanitizers and -O3 together take minutes
         patch.setattr(build, "FLAGS", ["-O1" if flag == "-O3" else flag for flag in build.FLAGS])
         library = build.build(
             this_machine(), CACHE / sanitize.partition(",")[0], cxx=[found], sanitize=sanitize

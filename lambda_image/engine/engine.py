@@ -10,7 +10,7 @@ from lambda_image.engine import golden
 from lambda_image.engine.about import about
 from lambda_image.engine.bundle.config import Sampling
 from lambda_image.engine.bundle.load import Bundle, open_bundle
-from lambda_image.engine.bundle.manifest import REBUILD, WEIGHTS
+from lambda_image.engine.bundle.manifest import REBUILD, WEIGHTS, check_sums
 from lambda_image.engine.bundle.readahead import ReadAhead
 from lambda_image.engine.decoder import Decoder
 from lambda_image.engine.errors import BundleError, CheckpointError
@@ -64,7 +64,13 @@ class Engine:
         self._decoder = decoder
         self._tokenizer = tokenizer
         self._generation = manifest.generation
-        self._cache = KVCache(manifest.config, self.context_length)
+        try:
+            self._cache = KVCache(manifest.config, self.context_length)
+        except (MemoryError, ValueError):  # ValueError: more than numpy can count
+            raise BundleError(
+                f"{bundle.path}: no memory for keys and values of {self.context_length} tokens: "
+                f"give it more, or {REBUILD} with a shorter context"
+            ) from None
         self._prefixes = prefixes
         self._replies = Replies()
         self._pace = Pace()
@@ -96,6 +102,8 @@ class Engine:
         opened = open_bundle(bundle)
         decoder = open_decoder(opened, threads=threads, setting=kernels)
         try:
+            # What is mapped is too large to be summed at every load: the self-tests look at it.
+            check_sums(bundle, opened.manifest, opened.manifest.files.keys() - opened.manifest.mapped)
             tokenizer, prefixes = ChatTokenizer.load(bundle), Prefixes(opened)
             readahead.wait()
         except (CheckpointError, OSError) as error:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -113,7 +113,8 @@ class ModelConfig(BaseModel):
     attention_bias: bool  # query, key and value have biases
     output_bias: bool  # the attention's output has a bias
     qk_norm: bool  # each query and key head is normed before the rotation
-    windows: tuple[NonNegativeInt, ...]  # per layer: tokens that a token sees, itself included; 0: all
+    # Per layer: tokens that a token sees, itself included; 0: all.
+    windows: tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

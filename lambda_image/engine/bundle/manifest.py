@@ -9,6 +9,7 @@ CPU.
 import hashlib
 import json
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -122,6 +123,12 @@ class Manifest(BaseModel):
     prefixes: dict[str, Prefix] = {}
     golden: Golden | None = None
 
+    @property
+    def mapped(self) -> set[str]:
+        """The files that are mapped, not read: all but the tokenizer's."""
+        tensors = {entry.file for entry in self.tensors.values()}
+        return tensors | {prefix.file for prefix in self.prefixes.values()}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         used = {entry.file for entry in self.tensors.values()}
@@ -130,6 +137,10 @@ class Manifest(BaseModel):
             raise ValueError(f"files has nothing for {min(absent)}")
         if self.context_length > self.config.max_position_embeddings:
             raise ValueError(f"context_length {self.context_length} is more than the model's positions")
+        if self.golden is not None:
+            ids, hidden, logits = self.golden.ids, self.golden.hidden.indices, self.golden.logits.indices
+            if max(*ids, *logits) >= self.config.vocab_size or max(hidden) >= self.config.hidden_size:
+                raise ValueError("golden is of a model with other sizes")
         return self
 
 
@@ -171,10 +182,15 @@ def check_sizes(bundle: Path, manifest: Manifest) -> None:
 def verify_bundle(bundle: Path) -> Manifest:
     """Compares every byte with the manifest's sums; BundleError names the first file that differs."""
     manifest = read_manifest(bundle)
-    for name, entry in manifest.files.items():
-        if sha256_file(bundle / name) != entry.sha256:
-            raise BundleError(f"{bundle / name} is not the file that was built (sha256 differs): {REBUILD}")
+    check_sums(bundle, manifest, manifest.files)
     return manifest
+
+
+def check_sums(bundle: Path, manifest: Manifest, names: Iterable[str]) -> None:
+    """BundleError if one of these files isn't what was built. Reads them whole."""
+    for name in names:
+        if sha256_file(bundle / name) != manifest.files[name].sha256:
+            raise BundleError(f"{bundle / name} is not the file that was built (sha256 differs): {REBUILD}")
 
 
 def sha256_file(path: Path) -> str:
