@@ -14,7 +14,7 @@ from bench.llama import gguf_of, start_llama
 
 BLOCK = 8  # tokens decoded before it is the other's turn: what slows the machine for a second slows both
 
-Rates = dict[int, list[float]]  # tokens/s of each run, by context
+Rates = dict[int, list[float]]  # of each run, by context
 
 
 @dataclass
@@ -23,20 +23,22 @@ class Contender:
 
     name: str
     child: Child
-    prefill: Rates = field(default_factory=dict)
+    prefill: Rates = field(default_factory=dict)  # tokens/s
     decode: Rates = field(default_factory=dict)
     steps: Rates = field(default_factory=dict)  # seconds of each decoded token
-    profile: dict[int, dict[str, float]] = field(default_factory=dict)  # seconds by kind, by context
+    matmul: Rates = field(default_factory=dict)  # seconds of a run's step in matrix products, on average
+    rest: Rates = field(default_factory=dict)  # and in everything else
 
-    def note_profile(self, context: int) -> None:
-        """Adds what the decoder spent since the last call."""
-        total = self.profile.setdefault(context, {})
-        for kind, seconds in self.child.ask("profile").items():
-            total[kind] = total.get(kind, 0.0) + seconds
+    def note_profile(self, context: int, steps: int) -> None:
+        """What the decoder spent on each of the `steps` since the last call."""
+        spent = self.child.ask("profile")
+        matmul = spent.pop("matmul")
+        self.matmul.setdefault(context, []).append(matmul / steps)
+        self.rest.setdefault(context, []).append(sum(spent.values()) / steps)
 
 
 def start_curtain(stack: ExitStack, bundle: Path, kernels: str, threads: int, capacity: int) -> Contender:
-    """Our decoder on the kernels that CURTAIN_KERNELS would name so; "float32" takes a checkpoint."""
+    """Our decoder on the kernels that CURTAIN_KERNELS would name so; "reference" takes a checkpoint."""
     child = stack.enter_context(Child([sys.executable, "-m", "bench.curtain_child"]))
     found = child.ask("open", bundle=str(bundle), kernels=kernels, threads=threads, capacity=capacity)
     return Contender(found["kernels"], child)
@@ -66,7 +68,7 @@ def play(contenders: Sequence[Contender], context: int, decoded: int, vocabulary
         contender.decode.setdefault(context, []).append(len(seconds) / sum(seconds))
         contender.steps.setdefault(context, []).extend(seconds)
         if contender.name.startswith("native"):
-            contender.note_profile(context)
+            contender.note_profile(context, len(seconds))
 
 
 def agreement(ours: Contender, theirs: Contender) -> dict[str, float | bool]:

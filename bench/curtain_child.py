@@ -15,6 +15,7 @@ from lambda_image.engine.bundle.readahead import ReadAhead
 from lambda_image.engine.generation.cache import KVCache
 from lambda_image.engine.generation.pace import Pace
 from lambda_image.engine.generation.sampling import Sampler
+from lambda_image.engine.kernels import open_decoder
 
 
 class Player:
@@ -23,21 +24,25 @@ class Player:
     def open(
         self, bundle: str, kernels: str, threads: int, capacity: int, spin_us: int | None = None
     ) -> dict[str, Any]:
-        """`kernels` as in CURTAIN_KERNELS; `spin_us` is for the native ones."""
-        opened = open_bundle(Path(bundle))
-        if kernels.startswith("native"):
+        """`kernels` as in CURTAIN_KERNELS, or "reference" for a checkpoint; `spin_us` is for native ones."""
+        path = Path(bundle)
+        if kernels == "reference":
+            import torch
+
+            from lambda_image.engine.aten.reference import load_reference
+
+            torch.set_num_threads(threads)
+            self._decoder: Any = load_reference(path)
+        elif spin_us is not None:
             from lambda_image.engine.native.decoder import NativeDecoder
 
-            options = {} if spin_us is None else {"spin_us": spin_us}
-            isa = kernels.partition("/")[2] or None
-            self._decoder: Any = NativeDecoder(
-                opened.manifest.config, opened.tensor, isa=isa, threads=threads, **options
+            opened = open_bundle(path)
+            self._decoder = NativeDecoder(
+                opened.manifest.config, opened.tensor, threads=threads, spin_us=spin_us
             )
         else:
-            from lambda_image.engine.aten.decoder import AtenDecoder
-
-            self._decoder = AtenDecoder(opened, threads=threads)
-        self._cache = KVCache(opened.manifest.config, capacity)
+            self._decoder = open_decoder(open_bundle(path), threads=threads, setting=kernels)
+        self._cache = KVCache(self._decoder.config, capacity)
         self._pace = Pace()
         return {"kernels": self._decoder.kernels}
 

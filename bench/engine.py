@@ -62,25 +62,26 @@ def main(
             raise typer.BadParameter(str(error)) from None
         manifest = read_manifest(bundle)
         names = [*(f"native/{isa}" for isa in instruction_sets()), "aten"]
-        contenders = [start_curtain(stack, bundle, name, threads, capacity) for name in names]
-        if not shape:
-            contenders.append(start_curtain(stack, checkpoint, "float32", threads, capacity))
-        ours, *others = contenders
+        ours = start_curtain(stack, bundle, names[0], threads, capacity)
         main_pair, rival = [ours], None
         if vs:
             rival = start_rival(stack, bundle, llama_python, threads, capacity)
             main_pair.append(rival)
             print(rival.child.ask("version"))
         roof = Roof(bundle / WEIGHTS, threads)
-        for contender in (*main_pair, *others):
+        for contender in main_pair:
             _warm_up(contender)
         for run, length in itertools.product(range(runs), lengths):
             roof.measure(passes=1)
             play(main_pair if run % 2 else main_pair[::-1], length, decoded, manifest.config.vocab_size, run)
-            if run < SIDE_RUNS and length == lengths[0]:  # they are many times slower
-                for contender in others:
-                    play([contender], length, decoded, manifest.config.vocab_size, run)
             print(f"run {run + 1} of {runs}, {length} tokens of context", flush=True)
+        others = [start_curtain(stack, bundle, name, threads, capacity) for name in names[1:]]
+        if not shape:
+            others.append(start_curtain(stack, checkpoint, "reference", threads, capacity))
+        for contender in others:  # many times slower, and nobody's idle threads beside the pairs above
+            _warm_up(contender)
+            for run in range(SIDE_RUNS):
+                play([contender], lengths[0], decoded, manifest.config.vocab_size, run)
         document = _document(manifest, roof, ours, others, rival)
         if rival is not None:
             play(main_pair, min(lengths), 8, manifest.config.vocab_size, runs)
@@ -105,14 +106,16 @@ def _document(
         paths["aten" if contender.name.startswith("aten") else contender.name] = _rates(contender)
     fractions = {
         str(context): {
-            "matmul": round(floor_s * len(ours.steps[context]) / profile["matmul"], 3),
-            "step": round(floor_s * len(ours.steps[context]) / sum(ours.steps[context]), 3),
+            "matmul": round(floor_s / statistics.median(ours.matmul[context]), 3),
+            "step": round(floor_s / statistics.median(steps), 3),
         }
-        for context, profile in ours.profile.items()
+        for context, steps in ours.steps.items()
     }
     shares = {
-        str(context): round(1 - profile["matmul"] / sum(profile.values()), 3)
-        for context, profile in ours.profile.items()
+        str(context): spread(
+            rest / (rest + matmul) for rest, matmul in zip(found, ours.matmul[context], strict=True)
+        )
+        for context, found in ours.rest.items()
     }
     document: dict[str, Any] = {
         "model": manifest.name,
