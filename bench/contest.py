@@ -25,7 +25,6 @@ class Contender:
     child: Child
     prefill: Rates = field(default_factory=dict)  # tokens/s
     decode: Rates = field(default_factory=dict)
-    steps: Rates = field(default_factory=dict)  # seconds of each decoded token
     matmul: Rates = field(default_factory=dict)  # seconds of a run's step in matrix products, on average
     rest: Rates = field(default_factory=dict)  # and in everything else
 
@@ -66,7 +65,6 @@ def play(contenders: Sequence[Contender], context: int, decoded: int, vocabulary
     for contender in contenders:
         seconds = taken[contender.name]
         contender.decode.setdefault(context, []).append(len(seconds) / sum(seconds))
-        contender.steps.setdefault(context, []).extend(seconds)
         if contender.name.startswith("native"):
             contender.note_profile(context, len(seconds))
 

@@ -107,9 +107,9 @@ def _document(
     fractions = {
         str(context): {
             "matmul": round(floor_s / statistics.median(ours.matmul[context]), 3),
-            "step": round(floor_s / statistics.median(steps), 3),
+            "step": round(floor_s * statistics.median(rates), 3),
         }
-        for context, steps in ours.steps.items()
+        for context, rates in ours.decode.items()
     }
     shares = {
         str(context): spread(
@@ -169,7 +169,7 @@ def _ratios(ours: Contender, rival: Contender) -> dict[str, Any]:
 
 def _sampler(ours: Contender) -> dict[str, Any]:
     seconds = ours.child.ask("sample", settings=SAMPLING, times=DRAWS)
-    step = statistics.median(ours.steps[min(ours.steps)])
+    step = 1 / statistics.median(ours.decode[min(ours.decode)])
     return {
         "settings": SAMPLING,
         "milliseconds": round(1e3 * seconds, 3),

@@ -39,7 +39,8 @@ class SleepingModel:
         self.cold_start_s = 0.0  # how long the load took; init is part of the first one
 
     def wake(self, every: float) -> Iterator[tuple[int, int, float | None]]:
-        """Loads the model; yields (bytes read, bytes in all, seconds left or None) every `every` seconds.
+        """Loads the model; yields (bytes read, bytes in all, seconds left or None) every `every` seconds,
+        the caller's work between two of them included.
 
         A load that an earlier caller abandoned is waited for, not begun again. Raises LoadError; the next
         call tries again.
@@ -49,9 +50,12 @@ class SleepingModel:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="load", daemon=True)
             self._thread.start()
+        due = time.monotonic()
         while True:
             yield self._progress()
-            self._thread.join(every)
+            now = time.monotonic()
+            due = max(due + every, now)  # what came late is not made up for
+            self._thread.join(due - now)
             if not self._thread.is_alive():
                 break
         self._thread = None

@@ -1,6 +1,7 @@
 """Which kernels serve, and what is said where there are none."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,11 @@ def test_an_unknown_choice_is_refused(bundle: Bundle, setting: str) -> None:
 
 
 @pytest.fixture
-def no_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     library.load.cache_clear()
-    monkeypatch.setattr(library, "BUILD", tmp_path)
+    monkeypatch.setattr(library, "COMPILED", tmp_path)
+    yield
+    library.load.cache_clear()
 
 
 @pytest.mark.usefixtures("no_library")
@@ -72,3 +75,9 @@ def test_without_either_the_error_says_what_to_do(bundle: Bundle, monkeypatch: p
 def test_a_choice_is_not_replaced_by_another(bundle: Bundle) -> None:
     with pytest.raises(EngineError, match="make native"):
         kernels.open_decoder(bundle, setting="native/portable")
+
+
+def test_what_another_path_would_not_cure_is_raised(bundle: Bundle) -> None:
+    """More threads than the pool takes, or than there is memory for: torch would only hide it."""
+    with pytest.raises(EngineError, match="threads"):
+        kernels.open_decoder(bundle, threads=100_000)

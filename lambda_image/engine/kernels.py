@@ -14,6 +14,7 @@ from lambda_image.engine.decoder import Decoder
 from lambda_image.engine.errors import EngineError
 from lambda_image.engine.native.cpu import cpu, default_threads
 from lambda_image.engine.native.decoder import NativeDecoder
+from lambda_image.engine.native.library import load
 
 SETTING = "CURTAIN_KERNELS"
 
@@ -23,8 +24,9 @@ log = logging.getLogger(__name__)
 def open_decoder(bundle: Bundle, *, threads: int | None = None, setting: str | None = None) -> Decoder:
     """The decoder of a bundle on the kernels that `setting` names, the environment's if it isn't given.
 
-    Where the native library can't serve but torch is there, ATen's kernels do, and the log says so. Raises
-    EngineError where there is nothing to compute with.
+    Where the native library is missing, can't be loaded or knows no such architecture, but torch is there,
+    ATen's kernels serve, and the log says so. EngineError where there is nothing to compute with, or where
+    the library itself refuses: too little memory, too many threads.
     """
     wanted = setting or os.environ.get(SETTING) or "native"
     path, slash, isa = wanted.partition("/")
@@ -35,12 +37,13 @@ def open_decoder(bundle: Bundle, *, threads: int | None = None, setting: str | N
     if path == "aten":
         return _aten(bundle, threads)
     try:
-        return native_decoder(bundle, isa=isa or None, threads=threads)
+        load()
     except EngineError as error:
         if slash or find_spec("torch") is None:
             raise
         log.warning("NO NATIVE KERNELS (%s): serving on ATen's, which are slower", error)
-    return _aten(bundle, threads)
+        return _aten(bundle, threads)
+    return native_decoder(bundle, isa=isa or None, threads=threads)
 
 
 def native_decoder(bundle: Bundle, *, isa: str | None = None, threads: int | None = None) -> Decoder:

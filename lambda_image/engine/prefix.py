@@ -33,14 +33,19 @@ class Prefixes:
         """How many leading ids of `prompt` the best prefix holds."""
         return max((common_prefix(ids, prompt) for _, ids, _ in self._usable), default=0)
 
-    def fill(self, cache: KVCache, prompt: Sequence[int]) -> None:
-        """Copies the best prefix into `cache`, if it holds more of `prompt` than the cache does."""
-        count = self.match(prompt)
-        if count <= common_prefix(cache.ids, prompt):
-            return
+    def fill(self, cache: KVCache, prompt: Sequence[int]) -> int:
+        """Copies the best prefix into `cache`, if it holds more of `prompt` than the cache does.
+
+        Returns how many tokens the cache lost, those of another conversation.
+        """
+        count, common = self.match(prompt), common_prefix(cache.ids, prompt)
+        if count <= common:
+            return 0
+        lost = len(cache.ids) - common
         state = next(state for _, ids, state in self._usable if common_prefix(ids, prompt) == count)
         cache.keys[:, :, :count], cache.values[:, :, :count] = state[:, :, :, :count]
         cache.ids[:] = prompt[:count]
+        return lost
 
 
 _State = npt.NDArray[np.float16]  # [2, layers, kv heads, tokens, head dim]: keys, values

@@ -36,6 +36,7 @@ def generate(
     should_stop: Callable[[], bool],
     clock: Callable[[], float],
     began: float,
+    kv_lost_tokens: int = 0,
     dropped_turns: int,
     budget_dropped_turns: int = 0,
     speculate: int = 0,
@@ -47,7 +48,7 @@ def generate(
     computed again; `cache.ids` is true at every yield, so an abandoned reply leaves a usable cache. Text that
     could become one of the `stop` strings comes late, and not at all if it does. `should_stop` is asked
     between prefill chunks, sized by `pace`, and between tokens; `speculate` is how many tokens are guessed
-    ahead at most.
+    ahead at most. `kv_lost_tokens` are those that the cache lost before.
     """
     pace = pace or Pace()
     text, loops, said = StopStrings(stop), LoopDetector(), list[int]()
@@ -57,7 +58,7 @@ def generate(
         dropped_turns=dropped_turns,
         budget_dropped_turns=budget_dropped_turns,
         kv_reused_tokens=cache.keep_prefix(prompt[:-1]),  # the last token's logits are needed
-        kv_lost_tokens=before - common,
+        kv_lost_tokens=kv_lost_tokens + before - common,
     )
 
     def last(reason: FinishReason, shown: str = "") -> Piece:

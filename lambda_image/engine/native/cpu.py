@@ -54,9 +54,11 @@ def _quota() -> int | None:
             ]
         except OSError:
             return None
-    if limits[0] in ("max", "-1"):
+    try:
+        quota, period = (int(limit) for limit in limits)
+    except ValueError:  # "max", or nothing that makes sense
         return None
-    return -(-int(limits[0]) // int(limits[1]))
+    return -(-quota // period) if quota > 0 and period > 0 else None
 
 
 def describe(isa: str, threads: int) -> dict[str, Any]:

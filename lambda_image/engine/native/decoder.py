@@ -99,9 +99,12 @@ class NativeDecoder:
         return hidden
 
     def profile(self) -> Profile:
-        """Time spent since the last call."""
+        """Time spent since the last call. ValueError once the decoder is closed."""
         seconds = (ctypes.c_double * 3)()
-        self._library.curtain_profile(self._handle, seconds)
+        with self._lock:
+            if not self._close.alive:
+                raise ValueError("the decoder is closed")
+            self._library.curtain_profile(self._handle, seconds)
         return Profile(*seconds)
 
     def close(self) -> None:
