@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help run chat model native test check format bench bench-env docs demo-model clean
+.PHONY: help run chat model native test check format bench bench-env docs demo-model clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,9 +52,13 @@ docs: $(VENV)/.run  ## write anew what in docs/ is made from the wire schema and
 demo-model: $(VENV)/.native  ## train the demo model anew (an hour or two)
 	$(BIN)/python -m tools.train_demo_model $(ARGS)
 
-clean:  ## remove everything that the other targets made
-	rm -rf $(VENV) .venv-bench lambda_image/engine/native/compiled .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out
+clean:  ## remove what the other targets made, except for downloaded checkpoints
+	rm -rf $(VENV) .venv-bench lambda_image/engine/native/compiled .mypy_cache .ruff_cache .pytest_cache .hypothesis cdk.out
+	[ ! -d .cache ] || find .cache -mindepth 1 -maxdepth 1 ! -name checkpoints -exec rm -rf {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean  ## remove the checkpoints too: gigabytes that `make model` would download again
+	rm -rf .cache
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -77,7 +81,7 @@ $(VENV)/.run: local/requirements.txt prologue/requirements.txt lambda_image/requ
 
 # The build itself knows whether anything changed.
 NATIVE := lambda_image/engine/native
-$(VENV)/.native: $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h) $(NATIVE)/build.py $(VENV)/.run
+$(VENV)/.native: $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h) $(NATIVE)/build.py $(NATIVE)/target.py $(VENV)/.run
 	$(BIN)/python -m lambda_image.engine.native.build
 	@touch $@
 

@@ -26,7 +26,7 @@ def main() -> None:
         from lambda_image.engine.engine import Engine
 
         marks["imports"] = time.monotonic() - BEGAN
-        return Engine.load(handler.BUNDLE, handler.READAHEAD)
+        return Engine.load(handler.BUNDLE, handler.READAHEAD, tokenizer=handler.TOKENIZER)
 
     model = SleepingModel(load, handler.READAHEAD, handler.STARTED)
     told = [time.monotonic()]

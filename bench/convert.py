@@ -1,9 +1,10 @@
 """What a conversion takes: `python -m bench.convert --shape llama3.1-8b --layers 4`.
 
 A checkpoint of random bfloat16 weights in the real shape, in shards as published, becomes a bundle in a
-process of its own: its peak memory (anonymous, which counts against a laptop's; mapped files can be dropped),
-its time, and the same inside a memory cgroup of the promised 4 GB where one can be made. Fewer layers change
-the time, not the peak. The last line is one JSON document.
+process of its own, with the self-test's reference and the worlds' prefixes as `make model` does it: its peak
+memory (anonymous, which counts against a laptop's; mapped files can be dropped), its time, and the same
+inside a memory cgroup of the promised 4 GB where one can be made. Fewer layers change the time, not the peak.
+The last line is one JSON document.
 """
 
 import json
@@ -30,8 +31,11 @@ from lambda_image.engine.convert.catalog import load_catalog
 LIMIT = 4 << 30  # bytes
 LOOK_S = 0.02  # between two looks at the process's memory
 CONVERT = (
-    "import sys; from pathlib import Path; from lambda_image.engine.convert.write import write_bundle;"
-    "write_bundle(Path(sys.argv[1]), Path(sys.argv[2]))"
+    "import sys; from pathlib import Path; from prologue.world import WORLDS;"
+    "from lambda_image.engine.convert.finish import finish_bundle;"
+    "from lambda_image.engine.convert.write import write_bundle;"
+    "worlds = [path.parent for path in sorted(WORLDS.glob('*/world.yaml'))];"
+    "write_bundle(Path(sys.argv[1]), Path(sys.argv[2]), finish=finish_bundle(worlds))"
 )
 
 

@@ -1,7 +1,8 @@
 """The model function's Lambda handler.
 
-Importing it starts reading the weights in the background and imports nothing heavy, so that init stays far
-below Lambda's 10 s. The model itself is loaded inside the first invocation, which reports the progress.
+Importing it starts reading the weights in the background, parses the tokenizer, and imports nothing else that
+is heavy, so that init stays far below Lambda's 10 s. The model itself is loaded inside the first invocation,
+which reports the progress.
 """
 
 import os
@@ -13,12 +14,28 @@ from typing import TYPE_CHECKING, Any
 from lambda_image.engine.bundle.readahead import ReadAhead
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from lambda_image.service import ModelService
 
 STARTED = time.monotonic()
 BUNDLE = Path(os.environ["BUNDLE_DIR"])
 READAHEAD = ReadAhead(BUNDLE / "weights.bin", min_seconds=float(os.environ.get("COLD_START_S", "0")))
 READAHEAD.start()
+
+
+def _tokenizer() -> "Tokenizer | None":
+    """The bundle's, parsed; None if it can't be: loading the model then says why."""
+    try:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(BUNDLE / "tokenizer.json"))
+    except Exception:  # tokenizers raises nothing narrower, and init must not fail
+        return None
+
+
+# Parsing a large vocabulary stops every other thread for most of a second: here nobody waits for reports yet.
+TOKENIZER = _tokenizer()
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -43,4 +60,4 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 def _service() -> "ModelService":
     from lambda_image.service import make_service
 
-    return make_service(BUNDLE, READAHEAD, started=STARTED)
+    return make_service(BUNDLE, READAHEAD, started=STARTED, tokenizer=TOKENIZER)

@@ -22,6 +22,8 @@ from session.settings import Clients, Settings
 from session.step import SeatLost
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from lambda_image.engine.bundle.readahead import ReadAhead
     from lambda_image.engine.generation.reply import ReplyEnd
 
@@ -192,15 +194,18 @@ def _metrics(
     )
 
 
-def make_service(bundle: Path, readahead: "ReadAhead", *, started: float) -> ModelService:
-    """The service of this environment, with AWS behind it."""
+def make_service(
+    bundle: Path, readahead: "ReadAhead", *, started: float, tokenizer: "Tokenizer | None" = None
+) -> ModelService:
+    """The service of this environment, with AWS behind it. `tokenizer` as in `Engine.load`."""
     settings = Settings.from_environment()
     clients = Clients(settings)
 
     def load() -> Narrator:
         from lambda_image.engine.engine import Engine
 
-        return Engine.load(bundle, readahead)
+        readahead.retry()
+        return Engine.load(bundle, readahead, tokenizer=tokenizer)
 
     @cache
     def world(name: str) -> World:

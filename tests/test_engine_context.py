@@ -45,9 +45,9 @@ TALK = [
     ("limit", "text", "dropped"),
     [
         (15, "SSSooaaAAbbBBcc", 0),
-        (14, "SSSaaAAbbBBcc", 1),
+        (14, "SSSbbBBcc", 2),  # 13 would fit, but then each turn from now on would lose its cache
         (12, "SSSbbBBcc", 2),
-        (8, "SSScc", 3),
+        (11, "SSScc", 3),
         (5, "SSScc", 3),
     ],
 )
@@ -75,15 +75,46 @@ def test_nothing_to_reply_to(messages: list[Message]) -> None:
 
 
 @given(lengths=st.lists(st.integers(0, 30), min_size=1, max_size=40), limit=st.integers(0, 200))
-def test_as_few_turns_are_dropped_as_possible(lengths: list[int], limit: int) -> None:
+def test_no_turn_is_dropped_without_need(lengths: list[int], limit: int) -> None:
     messages = [say("user", "x" * length) for length in lengths]
-    totals = [sum(lengths[dropped:]) for dropped in range(len(lengths))]
-    fitting = [dropped for dropped, total in enumerate(totals) if total <= limit]
-    if not fitting:
+    if lengths[-1] > limit:
         with pytest.raises(PromptTooLong):
             fit(messages, encode, limit)
     else:
-        assert fit(messages, encode, limit).dropped_turns == fitting[0]
+        assert fit(messages, encode, limit).dropped_turns == for_context(lengths, limit)
+
+
+def for_context(lengths: Sequence[int], limit: int) -> int:
+    """How many turns a full context costs: all above three quarters, where not all of them fit."""
+    totals = [sum(lengths[dropped:]) for dropped in range(len(lengths))]
+    if totals[0] <= limit:
+        return 0
+    roomy = (dropped for dropped, total in enumerate(totals) if dropped and total <= int(limit * 0.75))
+    return next(roomy, len(lengths) - 1)
+
+
+@pytest.mark.parametrize("budget", [None, 2000, 300])
+@pytest.mark.parametrize("said", ["{}: I turn left.", "Go on."], ids=["new words", "the same words"])
+def test_a_full_context_does_not_cost_each_turn_its_cache(said: str, budget: int | None) -> None:
+    """Sixty turns after the context is full: most compute little of their prompt."""
+    limit, talk, held, shares = 2000, [say("system", "S" * 100)], list[int](), list[float]()
+
+    def reusable(ids: list[int]) -> int:
+        return common_prefix(ids, held)
+
+    for number in range(90):
+        talk.append(say("user", said.format(number)))
+        fitted = fit(talk, encode, limit, budget=budget, reusable=reusable)
+        assert len(fitted.ids) <= limit
+        assert fitted.ids[:100] == encode(talk[:1])
+        if fitted.dropped_turns:
+            shares.append(1 - common_prefix(fitted.ids, held) / len(fitted.ids))
+        reply = say("assistant", f"{number} " + "and on we walk. " * (3 + number % 5))
+        talk.append(reply)
+        held[:] = fitted.ids + encode([reply])
+    assert len(shares) > 60
+    assert sum(share < 0.2 for share in shares) > 0.75 * len(shares)
+    assert sum(shares) / len(shares) < 0.25
 
 
 @given(low=st.integers(0, 50), span=st.integers(1, 1000), answer=st.floats(0, 1), guess=st.integers(-9, 1100))
@@ -123,7 +154,7 @@ def test_what_takes_too_long_to_compute_is_left_out(
 
 
 def test_context_and_budget_are_reported_apart() -> None:
-    assert kept(TALK, 13, 9) == ("SSSbbBBcc", 1, 1)
+    assert kept(TALK, 13, 8) == ("SSScc", 2, 1)
     assert kept(TALK, 5, 1) == ("SSScc", 3, 0)
 
 
@@ -163,10 +194,9 @@ def test_a_cold_budget_is_a_tighter_context(lengths: list[int], limit: int, budg
     messages = [say("user", "x" * length) for length in lengths]
     totals = [sum(lengths[dropped:]) for dropped in range(len(lengths))]
     _, dropped, left_out = kept(messages, limit, budget)
-    assert dropped == next(count for count, total in enumerate(totals) if total <= limit)
-    most = min(limit, budget)
+    assert dropped == for_context(lengths, limit)
     assert dropped + left_out == next(
-        (count for count, total in enumerate(totals) if total <= most), len(totals) - 1
+        (count for count, total in enumerate(totals) if total <= budget and count >= dropped), len(totals) - 1
     )
 
 

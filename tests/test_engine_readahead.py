@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -18,12 +20,78 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_reads_everything(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readahead, "CHUNK", 300_000)
+    monkeypatch.setattr(readahead, "FIRST", 300_000)
     reading = ReadAhead(path)
-    assert (reading.loaded_bytes, reading.total_bytes) == (0, 1_000_000)
+    assert reading.loaded_bytes == 0
     reading.start()
+    assert reading.total_bytes == 1_000_000
     reading.wait()
     assert reading.loaded_bytes == 1_000_000
+
+
+class Disk:
+    """A file on a disk of a given speed, with the clock that it moves on. Notes how large the steps are."""
+
+    def __init__(self, size: int, rate: float) -> None:
+        self.left, self.rate, self.now = size, rate, 0.0
+        self.steps: list[int] = []
+
+    def open(self, mode: str, *, buffering: int) -> "Disk":
+        assert (mode, buffering) == ("rb", 0)
+        return self
+
+    def stat(self) -> SimpleNamespace:
+        return SimpleNamespace(st_size=self.left)
+
+    def readinto(self, target: memoryview) -> int:
+        count = min(len(target), self.left)
+        self.left -= count
+        self.now += count / self.rate
+        self.steps.append(count)
+        return count
+
+    def __enter__(self) -> "Disk":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def read_all(disk: Disk) -> list[float]:
+    """Seconds of each step."""
+    size = disk.left
+    reading = ReadAhead(cast(Path, disk), clock=lambda: disk.now)
+    reading.start()
+    reading.wait()
+    assert reading.loaded_bytes == size
+    return [step / disk.rate for step in disk.steps]
+
+
+def test_a_fast_disk_is_read_in_few_steps() -> None:
+    disk = Disk(700 << 20, rate=2e9)
+    read_all(disk)
+    assert len(disk.steps) < 20
+    assert max(disk.steps) == 64 << 20
+
+
+@pytest.mark.parametrize("rate", [1e6, 10e6, 50e6, 200e6, 500e6])
+def test_the_progress_of_a_slow_disk_is_seen(rate: float) -> None:
+    seconds = read_all(Disk(200 << 20, rate))
+    assert max(seconds[7:]) < 0.2
+
+
+def test_a_reading_that_failed_can_be_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "weights.bin"
+    reading = ReadAhead(path)
+    reading.start()
+    with pytest.raises(FileNotFoundError):
+        reading.wait()
+    path.write_bytes(bytes(1000))
+    reading.retry()
+    reading.wait()
+    assert (reading.loaded_bytes, reading.total_bytes) == (1000, 1000)
+    path.unlink()
+    reading.retry()  # it has been read: nothing to do
+    reading.wait()
 
 
 def test_pace_is_even(path: Path) -> None:

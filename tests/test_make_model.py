@@ -1,5 +1,6 @@
 """`make model`, whole: from a checkpoint in the real file format to a bundle that is verified."""
 
+import errno
 import os
 import re
 import resource
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,11 @@ import transformers
 import typer
 from typer.testing import CliRunner, Result
 
-from lambda_image.engine.bundle.manifest import MANIFEST, read_manifest, verify_bundle
+from lambda_image.engine.bundle.manifest import MANIFEST, verify_bundle
 from lambda_image.engine.convert import build
-from lambda_image.engine.convert.ensure import ensure_bundle
-from lambda_image.engine.errors import BundleError, CheckpointError
+from lambda_image.engine.convert.memory import STATUS, Peak, peak_memory
+from lambda_image.engine.native.build import build as compile_
+from lambda_image.engine.native.target import this_machine
 from prologue.world import WORLDS
 from tests.checkpoints import edit_json, write_checkpoint, write_tokenizer
 from tests.hub import fake_hub
@@ -87,7 +90,6 @@ def test_every_architecture(tmp_path: Path, family: str) -> None:
     assert result.exit_code == 0, result.output
     link = tmp_path / "cache" / "models" / f"my-{family}"
     assert f"{link} -> " in result.stdout
-    assert "libcurtain-x86_64.so" in result.stdout
     manifest = verify_bundle(link)
     assert manifest.name == f"my-{family}"
     assert manifest.config.architecture.lower().startswith(family)
@@ -102,7 +104,7 @@ def test_the_demo_model_by_name(tmp_path: Path) -> None:
     manifest = verify_bundle(tmp_path / "models" / "demo")
     assert (manifest.name, manifest.catalog, manifest.context_length) == ("demo", "demo", 2048)
     assert re.search(
-        r"[\d.]+ MB, 0\.\d{4} bytes per parameter, .*; peak memory [\d.]+ GB, \d+ s", result.stdout
+        r"[\d.]+ MB, 0\.\d{4} bytes per parameter, .*; peak memory [\d.]+ GB, \d+ s\n", result.stdout
     )
 
 
@@ -142,6 +144,58 @@ def test_refusals(checkpoint: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "bundles").exists()
 
 
+def test_the_library_of_the_target_is_compiled(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one of the architecture that this machine is not."""
+    other, architecture = (
+        ("x86_64", "x86_64") if this_machine().architecture == "aarch64" else ("arm64", "aarch64")
+    )
+    monkeypatch.setattr("lambda_image.engine.convert.build.build_library", partial(compile_, out=tmp_path))
+    result = run(tmp_path / "cache", "toy", "--source", str(checkpoint), "--target", other)
+    assert result.exit_code == 0, result.output
+    library = tmp_path / f"libcurtain-{architecture}.so"
+    assert f"{library} is {other}'s library" in result.stdout
+    machine = int.from_bytes(library.read_bytes()[18:20], "little")  # ELF's e_machine
+    assert machine == {"x86_64": 62, "aarch64": 183}[architecture]
+
+
+@pytest.mark.parametrize("name", ["owner/name", "../x", "..", "two words", ".hidden", "toy\n"])
+def test_a_name_that_no_folder_can_have(checkpoint: Path, tmp_path: Path, name: str) -> None:
+    assert "can't be a model's name" in refused(tmp_path / "cache", name, "--source", str(checkpoint))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_peak_memory_is_what_was_allocated() -> None:
+    with peak_memory() as peak:
+        peak.look()
+        before = peak.anonymous
+        block = bytearray(b"x") * (64 << 20)
+        deadline = time.monotonic() + 60
+        while STATUS.exists() and peak.anonymous - before < 60 << 20:  # its own thread looks
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        del block
+    if STATUS.exists():
+        assert re.fullmatch(r"\d+\.\d\d GB", str(peak))
+    assert re.fullmatch(r"\d+\.\d\d GB, mapped files included", str(Peak()))
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.EACCES, ""), (errno.ENOSPC, ": make room there"), (errno.EDQUOT, ": make room there")],
+)
+def test_only_a_full_disk_asks_for_room(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+) -> None:
+    def fail(*_: object, **__: object) -> Path:
+        raise OSError(number, os.strerror(number), "there")
+
+    monkeypatch.setattr(build, "ensure_bundle", fail)
+    said = refused(tmp_path, "toy", "--source", str(checkpoint))
+    assert said == f"error: there: {os.strerror(number)}{hint}\n"
+
+
 def test_an_unknown_target(tmp_path: Path) -> None:
     result = run(tmp_path, "demo", "--target", "sparc")
     assert result.exit_code == 2
@@ -153,27 +207,6 @@ def test_an_unsupported_architecture_is_refused_before_any_work(checkpoint: Path
     edit_json(source / "config.json", architectures=["GPT2LMHeadModel"])
     assert "GPT2LMHeadModel" in refused(tmp_path / "cache", "toy", "--source", str(source))
     assert not (tmp_path / "cache" / "bundles").exists()
-
-
-def test_a_killed_build_leaves_nothing_that_loads(checkpoint: Path, tmp_path: Path) -> None:
-    program = (
-        "import os, pathlib, signal, sys\n"
-        "from lambda_image.engine.convert.ensure import ensure_bundle\n"
-        "def progress(name, done, total):\n"
-        "    if done > total / 2: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "ensure_bundle(*map(pathlib.Path, sys.argv[1:]), progress=progress)\n"
-    )
-    command = [sys.executable, "-c", program, str(checkpoint), str(tmp_path)]
-    killed = subprocess.run(command, cwd=REPOSITORY, check=False, timeout=120)
-    assert killed.returncode == -signal.SIGKILL
-    (left,) = (path for path in tmp_path.iterdir() if path.is_dir())
-    assert left.name.endswith(".partial")
-    with pytest.raises(BundleError, match=MANIFEST):
-        read_manifest(left)
-
-    bundle = ensure_bundle(checkpoint, tmp_path)
-    verify_bundle(bundle)
-    assert [path for path in tmp_path.iterdir() if path.is_dir()] == [bundle]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -220,57 +253,27 @@ def test_a_disk_that_fills_up(tmp_path: Path) -> None:
     assert run(tmp_path / "cache", "toy", "--source", str(source)).exit_code == 0
 
 
-def test_ensure_builds_once_and_notices_other_weights(checkpoint: Path, tmp_path: Path) -> None:
-    source = Path(shutil.copytree(checkpoint, tmp_path / "toy"))
-    first = ensure_bundle(source, tmp_path / "cache")
-    built = (first / MANIFEST).stat()
-    assert ensure_bundle(source, tmp_path / "cache") == first
-    assert (first / MANIFEST).stat() == built
-    shard = source / "model-00002-of-00002.safetensors"
-    with shard.open("r+b") as file:
-        file.seek(-2, os.SEEK_END)
-        file.write(b"\0\0")
-    assert ensure_bundle(source, tmp_path / "cache") != first
-
-
-def test_ensure_notices_another_prompt_but_not_another_answer(checkpoint: Path, tmp_path: Path) -> None:
-    city = Path(shutil.copytree(CITY, tmp_path / CITY.name))
-    first = ensure_bundle(checkpoint, tmp_path / "cache", worlds=[city])
-    assert ensure_bundle(checkpoint, tmp_path / "cache") != first
-
-    text = (city / "world.yaml").read_text(encoding="utf-8")
-    tagline = re.sub(r"(?m)^tagline:.*$", "tagline: Another one", text)
-    assert tagline != text
-    (city / "world.yaml").write_text(tagline, encoding="utf-8")
-    assert ensure_bundle(checkpoint, tmp_path / "cache", worlds=[city]) == first
-
-    prompt = re.sub(r"(?m)^opening_prompt:.*$", "opening_prompt: Begin.", text)
-    assert prompt != text
-    (city / "world.yaml").write_text(prompt, encoding="utf-8")
-    assert ensure_bundle(checkpoint, tmp_path / "cache", worlds=[city]) != first
-
-
-def test_ensure_survives_a_broken_memo(checkpoint: Path, tmp_path: Path) -> None:
-    first = ensure_bundle(checkpoint, tmp_path)
-    for rubbish in ("{", "[]", '{"a": 7}'):
-        (tmp_path / "memo.json").write_text(rubbish)
-        assert ensure_bundle(checkpoint, tmp_path) == first
-
-
-def test_ensure_finds_a_bundle_without_importing_torch(checkpoint: Path, tmp_path: Path) -> None:
-    ensure_bundle(checkpoint, tmp_path, worlds=[CITY])
+def test_serving_needs_nothing_of_the_converter() -> None:
     program = (
-        "import sys, pathlib; from lambda_image.engine.convert.ensure import ensure_bundle; "
-        "source, cache, city = map(pathlib.Path, sys.argv[1:]); "
-        "ensure_bundle(source, cache, worlds=[city]); assert 'torch' not in sys.modules"
+        "import sys, lambda_image.engine.engine; "
+        "print([name for name in sys.modules if name.startswith('lambda_image.engine.convert')])"
     )
-    command = [sys.executable, "-c", program, str(checkpoint), str(tmp_path), str(CITY)]
-    subprocess.run(command, check=True, cwd=REPOSITORY)
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(command, check=True, cwd=REPOSITORY, capture_output=True, text=True).stdout
+    assert said == "[]\n"
 
 
-def test_ensure_refuses_what_is_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"config.json is missing"):
-        ensure_bundle(tmp_path / "nothing", tmp_path / "cache")
+def test_clean_keeps_the_downloads_and_distclean_does_not(tmp_path: Path) -> None:
+    shutil.copyfile(REPOSITORY / "Makefile", tmp_path / "Makefile")
+    checkpoint = tmp_path / ".cache" / "checkpoints" / "owner--name"
+    for folder in (checkpoint, tmp_path / ".cache" / "bundles" / "toy"):
+        folder.mkdir(parents=True)
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+    assert [path.name for path in (tmp_path / ".cache").iterdir()] == ["checkpoints"]
+    assert checkpoint.is_dir()
+    subprocess.run(["make", "distclean"], cwd=tmp_path, check=True, capture_output=True)
+    assert not (tmp_path / ".cache").exists()
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
 
 
 def test_the_make_target_hands_its_variables_over() -> None:

@@ -177,6 +177,8 @@ def test_refused_calls_leave_the_cache_alone() -> None:
     decoder.close()
     with pytest.raises(ValueError, match="closed"):
         decoder.forward([1], cache)
+    with pytest.raises(ValueError, match="closed"):
+        decoder.profile()
 
 
 def test_models_that_the_kernels_cannot_run_are_refused() -> None:

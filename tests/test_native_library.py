@@ -55,6 +55,26 @@ def test_threads_follow_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
         assert cpu.default_threads((1 << 26) - 1) == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "cpus"),
+    [
+        ("max 100000", None),
+        ("150000 100000", 2),
+        ("200000 100000\n", 2),
+        ("-1 100000", None),
+        ("", None),
+        ("200000", None),
+        ("200000 0", None),
+        ("lots of it", None),
+    ],
+)
+def test_a_quota_that_makes_no_sense_is_none(
+    monkeypatch: pytest.MonkeyPatch, text: str, cpus: int | None
+) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda path, encoding: text)
+    assert cpu._quota() == cpus
+
+
 def test_missing_or_broken_library_names_the_cure(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"none\.so is missing: run `make native`"):
         library.load(tmp_path / "none.so")

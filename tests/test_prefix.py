@@ -111,6 +111,15 @@ def test_a_story_is_told_the_same_with_it_and_without(folder: Path, bundle: Bund
     assert plain_metrics.kv_reused_tokens == 0
 
 
+def test_a_conversation_that_the_prefix_replaces_is_reported_lost(folder: Path) -> None:
+    engine = Engine.load(folder / "with")
+    _, first = tell(engine, [{"role": "user", "content": "Tell me of the sea. " * 5}])
+    held = first.prompt_tokens + first.completion_tokens - 1
+    _, second = tell(engine, messages(**FACTS))
+    assert second.kv_reused_tokens > 50  # the prefix
+    assert held / 2 < second.kv_lost_tokens < held  # but for what every prompt begins with
+
+
 def test_the_longer_match_wins(bundle: Bundle) -> None:
     prefixes, ids = Prefixes(bundle), bundle.manifest.prefixes[WORLD.name].ids
     cache = KVCache(bundle.manifest.config, len(ids) + 10)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
+from tokenizers import Tokenizer
+
 from lambda_image.engine import golden
 from lambda_image.engine.about import about
 from lambda_image.engine.bundle.config import Sampling
@@ -88,15 +90,16 @@ class Engine:
         readahead: ReadAhead | None = None,
         threads: int | None = None,
         *,
+        tokenizer: Tokenizer | None = None,
         kernels: str | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> "Engine":
         """Blocks until the bundle's bytes are read (by `readahead`, started before, or by one of its own) and
         the model is usable and has passed the self-test of its first layer.
 
-        `threads` compute; if not given, one for a small model, else as many as there are cores. `kernels` is
-        as in `kernels.py`. BundleError if the bundle can't be served here, EngineError if there are no
-        kernels.
+        `threads` compute; if not given, one for a small model, else as many as there are cores. `tokenizer`
+        is the bundle's where it has been parsed before. `kernels` is as in `kernels.py`. BundleError if the
+        bundle can't be served here, EngineError if there are no kernels.
         """
         began = clock()
         if readahead is None:
@@ -107,16 +110,14 @@ class Engine:
         try:
             # What is mapped is too large to be summed at every load: the self-tests look at it.
             check_sums(bundle, opened.manifest, opened.manifest.files.keys() - opened.manifest.mapped)
-            tokenizer, prefixes = ChatTokenizer.load(bundle), Prefixes(opened)
+            chat, prefixes = ChatTokenizer.load(bundle, tokenizer), Prefixes(opened)
             readahead.wait()
         except (CheckpointError, OSError) as error:
             raise BundleError(f"{bundle} can't be loaded ({error}): {REBUILD}") from None
         opened.check_edges()
         first_layer_s = golden.check_first_layer(opened, decoder)
         load_s = clock() - began
-        return cls(
-            opened, decoder, tokenizer, prefixes, load_s=load_s, first_layer_s=first_layer_s, clock=clock
-        )
+        return cls(opened, decoder, chat, prefixes, load_s=load_s, first_layer_s=first_layer_s, clock=clock)
 
     def reply(
         self,
@@ -192,7 +193,8 @@ class Engine:
         return None if rate is None else int(rate * PROMPT_S)
 
     def about(self) -> dict[str, object]:
-        """What serves here, JSON-ready, after a self-test of the whole model. BundleError if it fails."""
+        """What serves here, JSON-ready, after a self-test of the whole model. BundleError if it fails or is
+        missing."""
         return about(self._bundle, self._decoder, prefixes=self._prefixes.lengths) | {
             "load_s": round(self.load_s, 3),
             "prompt_budget": self.prompt_budget,

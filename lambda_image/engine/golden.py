@@ -4,6 +4,7 @@ The reference is computed with the portable kernels, whose every sum is plain to
 that gives other numbers is not served.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -20,8 +21,11 @@ LOGITS = 64  # of the vocabulary, written down
 PANEL = 8  # one element of each packed panel of the first layer is written down: no page of it goes unseen
 # Relative L2 distance, of the first layer and of the whole model. The native kernels agree to the last bit,
 # on every instruction set; what is left is for a platform's own cosines. ATen rounds activations otherwise
-# (KleidiAI), or computes in bfloat16 (x86).
-TOLERANCES = {"native": (1e-4, 1e-4), "aten": (0.2, 0.2)}
+# (KleidiAI), or computes in bfloat16 (x86): 0.008 and 0.027 on the demo model, 0.015 and 0.029 on 1 billion
+# random weights; three times the larger.
+TOLERANCES = {"native": (1e-4, 1e-4), "aten": (0.05, 0.1)}
+
+log = logging.getLogger(__name__)
 
 
 def make_golden(bundle: Bundle, decoder: Decoder) -> Golden:
@@ -41,10 +45,12 @@ def make_golden(bundle: Bundle, decoder: Decoder) -> Golden:
 def check_first_layer(bundle: Bundle, decoder: Decoder) -> float | None:
     """BundleError if the first layer gives other numbers than when the bundle was built.
 
-    Returns the seconds it took, for a first guess of the prefill rate; None if the bundle has no reference.
+    Returns the seconds it took, for a first guess of the prefill rate; None, with a warning in the log, if
+    the bundle has no reference.
     """
     golden = bundle.manifest.golden
     if golden is None:
+        log.warning("%s HAS NO SELF-TEST: what it computes is not checked: %s", bundle.path, REBUILD)
         return None
     began = time.perf_counter()
     hidden = decoder.first_layer(golden.ids)
@@ -53,11 +59,11 @@ def check_first_layer(bundle: Bundle, decoder: Decoder) -> float | None:
     return seconds
 
 
-def check_all(bundle: Bundle, decoder: Decoder) -> float | None:
-    """The same of the whole model. Returns the relative error; None if the bundle has no reference."""
+def check_all(bundle: Bundle, decoder: Decoder) -> float:
+    """The same of the whole model. Returns the relative error. BundleError also if there is no reference."""
     golden = bundle.manifest.golden
     if golden is None:
-        return None
+        raise BundleError(f"{bundle.path} has no self-test, so nothing shows that it is right: {REBUILD}")
     _compare_first_layer(bundle, decoder, decoder.first_layer(golden.ids), golden)
     tolerance = _tolerances(decoder)[1]
     logits = _logits(decoder, golden.ids)

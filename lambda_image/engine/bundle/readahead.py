@@ -4,12 +4,16 @@ Standard library only, nothing heavy: a function starts it before it imports any
 holds no lock while it reads.
 """
 
+import mmap
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-CHUNK = 4 << 20  # bytes: long sequential reads, still many progress steps in a large file
+# Bytes of one step. After each the thread must get the interpreter back, for which busy imports let it wait
+# 5 ms: a fast disk is read in long steps, a slow one in short ones, between which the progress is seen.
+SMALLEST, FIRST, LARGEST = 64 << 10, 4 << 20, 64 << 20
+SHORT_S, LONG_S = 0.05, 0.15  # a shorter step is followed by one twice as large, a longer one by a half
 STEPS_PER_SECOND = 20  # a stretched reading advances at least this often
 
 
@@ -21,50 +25,71 @@ class ReadAhead:
     """
 
     def __init__(
-        self, path: Path, *, min_seconds: float = 0.0, sleep: Callable[[float], object] = time.sleep
+        self,
+        path: Path,
+        *,
+        min_seconds: float = 0.0,
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.loaded_bytes = 0
         self.total_bytes = 0
         self._path = path
         self._min_seconds = min_seconds
         self._sleep = sleep
-        self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._run, name="readahead", daemon=True)
-        try:
-            self.total_bytes = path.stat().st_size
-        except OSError as error:
-            self._error = error
+        self._clock = clock
+        self._error: Exception | None = None
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begins reading."""
+        self._error, self.loaded_bytes = None, 0
+        try:
+            self.total_bytes = self._path.stat().st_size
+        except OSError as error:
+            self._error = error
+            return
+        self._thread = threading.Thread(target=self._run, name="readahead", daemon=True)
         self._thread.start()
 
+    def retry(self) -> None:
+        """Begins again if the reading has failed."""
+        if self._error is not None:
+            self.start()
+
     def wait(self) -> None:
-        """Blocks until the file is read; raises the OSError that stopped the reading."""
-        self._thread.join()
+        """Blocks until the file is read; raises what stopped the reading, an OSError mostly."""
+        if self._thread is not None:
+            self._thread.join()
         if self._error is not None:
             raise self._error
 
     def _run(self) -> None:
-        if self._error is not None:
-            return
         try:
             self._read()
-        except OSError as error:
+        except Exception as error:  # for whoever waits: a thread has nobody to tell
             self._error = error
 
     def _read(self) -> None:
-        chunk = CHUNK
         pace = self._min_seconds / max(self.total_bytes, 1)  # seconds per byte
-        if pace:
-            chunk = min(chunk, max(int(1 / (pace * STEPS_PER_SECOND)), 1))
-        scratch = memoryview(bytearray(chunk))
-        with self._path.open("rb", buffering=0) as file:
+        largest = min(LARGEST, max(int(1 / (pace * STEPS_PER_SECOND)), 1)) if pace else LARGEST
+        step = min(FIRST, largest)
+        with (
+            self._path.open("rb", buffering=0) as file,
+            mmap.mmap(-1, largest) as memory,  # of which a page that no step has reached takes no memory
+            memoryview(memory) as scratch,
+        ):
             while True:
-                began = time.monotonic()
-                count = file.readinto(scratch)
+                began = self._clock()
+                with scratch[:step] as target:
+                    count = file.readinto(target)
                 if not count:
                     return
+                seconds = self._clock() - began
                 # Paced step by step, so that time spent frozen doesn't count as reading.
-                self._sleep(max(count * pace - (time.monotonic() - began), 0))
+                self._sleep(max(count * pace - seconds, 0))
                 self.loaded_bytes += count
+                if seconds < SHORT_S:
+                    step = min(step * 2, largest)
+                elif seconds > LONG_S:
+                    step = max(step // 2, min(SMALLEST, largest))

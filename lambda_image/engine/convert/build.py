@@ -4,9 +4,8 @@ The bundle lies under `.cache/bundles`, named after its content; `.cache/models/
 stays, for the image's build.
 """
 
-import resource
+import errno
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,14 +20,18 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from lambda_image.engine.bundle.config import read_config
 from lambda_image.engine.bundle.manifest import Manifest, verify_bundle
 from lambda_image.engine.bundle.plan import plan
-from lambda_image.engine.convert.catalog import REPOSITORY, CatalogError, Entry, load_catalog
+from lambda_image.engine.convert.catalog import NAME, REPOSITORY, CatalogError, Entry, load_catalog
 from lambda_image.engine.convert.ensure import ensure_bundle
 from lambda_image.engine.convert.fetch import fetch
+from lambda_image.engine.convert.memory import Peak, peak_memory
 from lambda_image.engine.errors import CheckpointError, EngineError
-from lambda_image.engine.native import target as native
+from lambda_image.engine.native.build import build as build_library
+from lambda_image.engine.native.target import NAMES
+from lambda_image.engine.native.target import Target as NativeTarget
 from prologue.world import WORLDS, WorldError
 
 CACHE = REPOSITORY / ".cache"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 SHAPE = (
     "architecture",
     "hidden_size",
@@ -64,18 +67,21 @@ def main(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # cleans up as after Ctrl-C
     began = time.monotonic()
     try:
-        worlds = _folders(world)
-        entry, reference = _choose(model, source)
-        with _bar() as progress:
-            checkpoint = fetch(reference, cache / "checkpoints", progress=progress)
-        if entry and source:
-            _check_shape(checkpoint, entry)
-        name = entry.name if entry else model.lower()
-        with _bar() as progress:
-            bundle = ensure_bundle(
-                checkpoint, cache / "bundles", name=name, entry=entry, worlds=worlds, progress=progress
-            )
-        manifest = verify_bundle(bundle)
+        with peak_memory() as peak:
+            worlds = _folders(world)
+            entry, reference = _choose(model, source)
+            with _bar() as progress:
+                checkpoint = fetch(reference, cache / "checkpoints", progress=progress)
+            if entry and source:
+                _check_shape(checkpoint, entry)
+            name = entry.name if entry else model.lower()
+            library = build_library(NativeTarget(NAMES[target]))
+            with _bar() as progress:
+                bundle = ensure_bundle(
+                    checkpoint, cache / "bundles", name=name, entry=entry, worlds=worlds, progress=progress
+                )
+            manifest = verify_bundle(bundle)
+        link = _link(cache / "models" / name, bundle)
     except KeyboardInterrupt:
         typer.echo("stopped: no half bundle is left, and a download goes on next time", err=True)
         raise typer.Exit(130) from None
@@ -83,12 +89,13 @@ def main(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from None
     except OSError as error:
-        typer.echo(f"error: {error.filename or cache}: {error.strerror}: make room there", err=True)
+        reason = error.strerror or str(error)
+        if error.errno in FULL and "make room" not in reason:
+            reason += ": make room there"
+        typer.echo(f"error: {error.filename or cache}: {reason}", err=True)
         raise typer.Exit(1) from None
-    link = _link(cache / "models" / name, bundle)
-    typer.echo(_summary(link, manifest, time.monotonic() - began))
-    library = native.Target(native.NAMES[target]).library
-    typer.echo(f"the bundle serves arm64 and x86_64; an image for {target} takes {library} beside it")
+    typer.echo(_summary(link, manifest, peak, time.monotonic() - began))
+    typer.echo(f"{library} is {target}'s library; the bundle serves arm64 and x86_64")
 
 
 def _choose(model: str, source: str | None) -> tuple[Entry | None, str]:
@@ -98,6 +105,11 @@ def _choose(model: str, source: str | None) -> tuple[Entry | None, str]:
     except CatalogError:
         if source is None:
             raise
+        if not NAME.fullmatch(model.lower()):
+            raise CatalogError(
+                f"{model!r} can't be a model's name, which folders get: letters, digits, dots and hyphens, a "
+                "letter or digit first"
+            ) from None
         return None, source
     return entry, source or entry.reference
 
@@ -131,19 +143,13 @@ def _link(path: Path, bundle: Path) -> Path:
     return path
 
 
-def _summary(link: Path, manifest: Manifest, seconds: float) -> str:
+def _summary(link: Path, manifest: Manifest, peak: Peak, seconds: float) -> str:
     size = sum(entry.size for entry in manifest.files.values())
     ratio = size / sum(planned.size for planned in plan(manifest.config))
     return (
         f"{link} -> {link.resolve().name}  {size / 1e6:,.1f} MB, {ratio:.4f} bytes per parameter, prefixes: "
-        f"{', '.join(manifest.prefixes) or 'none'}; peak memory {_peak_bytes() / 1e9:.2f} GB, {seconds:.0f} s"
+        f"{', '.join(manifest.prefixes) or 'none'}; peak memory {peak}, {seconds:.0f} s"
     )
-
-
-def _peak_bytes() -> int:
-    """Most bytes of this process that were in memory at once, mapped files included."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 """
 
 import math
+import re
 import tomllib
 from difflib import get_close_matches
 from functools import cached_property
@@ -32,7 +33,8 @@ HEADROOM_MB = 1024  # interpreter, libraries, activations, logits, prompt
 MEMORY_LIMIT_MB = 10_240  # the largest Lambda function
 MEMORY_STEP_MB = 64
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")]
+NAME = re.compile(r"^[a-z0-9][a-z0-9.-]*$")
+Name = Annotated[str, StringConstraints(pattern=NAME)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 

@@ -1,7 +1,9 @@
 """The bundle of a checkpoint, built when it is first needed.
 
-A bundle's folder is named after all that it is made from, so nothing stale is ever found: the checkpoint's
-files, the context length, what the model is told of the worlds, the bundle's format and the engine's version.
+A bundle's folder is named after all that it is made from, so nothing stale is ever found: first after what
+decides its weights (the checkpoint's files, the context length, the bundle's format, the engine's version),
+then after what the model is told of the worlds. A bundle that holds more worlds than are asked for does, and
+other worlds or another text of one don't quantize the weights again.
 Finding it again must be instant, without hashing 16 GB and without importing torch: `memo.json` beside the
 bundles keeps each source file's sha256 for as long as its size and modification time stay the same.
 """
@@ -10,13 +12,19 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from lambda_image.engine.bundle.config import read_config
 from lambda_image.engine.bundle.manifest import ENGINE, FORMAT, default_context, sha256_file
 from lambda_image.engine.convert.catalog import Entry
+from lambda_image.engine.convert.finish import finish_bundle, fixed_ids
 from lambda_image.engine.convert.locked import locked
+from lambda_image.engine.convert.reuse import bundles_of, holds, relink_bundle
 from lambda_image.engine.convert.source import source_sha256
+from lambda_image.engine.errors import BundleError, CheckpointError, PromptError
+from lambda_image.engine.native import library
+from lambda_image.engine.text.tokens import ChatTokenizer
 from prologue.world import load_world
 
 Progress = Callable[[str, int, int], None]  # what is made, weights done, weights in all
@@ -36,36 +44,60 @@ def ensure_bundle(
     `name` is the model's where it isn't the folder's, `entry` what the catalog says of it, `worlds` the
     folders of the worlds for whose fixed prompts the bundle is to hold keys and values. Processes that ask at
     the same time wait for the one that builds; what a killed one left is removed. Raises CheckpointError,
-    WorldError; BundleError or OSError if the disk is too small.
+    WorldError and, without the native library, EngineError, all before any work; BundleError or OSError if
+    the disk is too small.
     """
     name = name or checkpoint.resolve().name
     config = read_config(checkpoint / "config.json")
     context = min(entry.context_length, config.max_position_embeddings) if entry else default_context(config)
-    recipe = json.dumps([FORMAT, ENGINE, context, sorted(map(_told, worlds))])
-    digest = hashlib.sha256(recipe.encode()).hexdigest()
     with locked(cache / "lock"):
         memo = _Memo(cache / "memo.json")
         source = source_sha256(checkpoint, file_sha256=memo.sha256)
         memo.save()
-        bundle = cache / f"{name}-{source[:12]}-{digest[:8]}"
-        if not bundle.exists():
-            for left in cache.glob(".*.partial"):
-                shutil.rmtree(left)
-            # Seconds of torch and torchao, only when building.
-            from lambda_image.engine.convert.finish import finish_bundle
-            from lambda_image.engine.convert.write import write_bundle
+        weights = _digest(source, FORMAT, ENGINE, context)[:12]
+        bundle = cache / f"{name}-{weights}-{_digest(sorted(map(_told, worlds)))[:8]}"
+        if bundle.exists():
+            return bundle
+        for left in cache.glob(".*.partial"):
+            shutil.rmtree(left)
+        fixed = _fixed(checkpoint, context, worlds)  # a refusing template shows now, not after the weights
+        catalog = entry.name if entry else None
+        kin = list(bundles_of(cache, weights))
+        for other, manifest in kin:
+            if (manifest.name, manifest.catalog) == (name, catalog) and holds(manifest, fixed):
+                return other
+        library.load()  # so does a missing library
+        finish = finish_bundle(worlds)
+        for other, manifest in kin:
+            with suppress(BundleError):
+                relink_bundle(other, manifest, bundle, name=name, catalog=catalog, finish=finish)
+                return bundle
+        from lambda_image.engine.convert.write import write_bundle  # seconds of torch and torchao
 
-            write_bundle(
-                checkpoint,
-                bundle,
-                source=source,
-                name=name,
-                catalog=entry.name if entry else None,
-                context_length=context,
-                progress=progress,
-                finish=finish_bundle(worlds),
-            )
+        write_bundle(
+            checkpoint,
+            bundle,
+            source=source,
+            name=name,
+            catalog=catalog,
+            context_length=context,
+            progress=progress,
+            finish=finish,
+        )
     return bundle
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _fixed(checkpoint: Path, context: int, worlds: Sequence[Path]) -> dict[str, list[int]]:
+    """The ids of each world's prefix. CheckpointError if the chat template refuses its prompts."""
+    tokenizer = ChatTokenizer.load(checkpoint)
+    try:
+        return {world.name: fixed_ids(world, tokenizer)[:context] for world in map(load_world, worlds)}
+    except PromptError as error:
+        raise CheckpointError(f"{checkpoint}: {error}") from None
 
 
 def _told(folder: Path) -> list[object]:

@@ -57,11 +57,13 @@ def write_prefix(world: World, bundle: Bundle, decoder: Decoder, tokenizer: Chat
 
 
 def finish_bundle(worlds: Sequence[Path]) -> Callable[[Path, Manifest], Manifest]:
-    """What `write_bundle` does last: the self-test's reference, and the KV cache of each of `worlds`."""
+    """What `write_bundle` does last: the self-test's reference, where the manifest has none yet, and the KV
+    cache of each of `worlds`.
+    """
 
     def finish(folder: Path, manifest: Manifest) -> Manifest:
         bundle = open_bundle(folder, manifest)
-        golden = make_golden(bundle, native_decoder(bundle, isa="portable"))
+        golden = manifest.golden or make_golden(bundle, native_decoder(bundle, isa="portable"))
         tokenizer, decoder = ChatTokenizer.load(folder), native_decoder(bundle)
         files, prefixes = dict(manifest.files), dict(manifest.prefixes)
         for path in worlds:

@@ -1,16 +1,16 @@
 """The files of a checkpoint folder, and their identity. Without torch: a stage asks at every start."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from lambda_image.engine.bundle.config import missing, read_json
-from lambda_image.engine.bundle.manifest import sha256_file
+from lambda_image.engine.bundle.manifest import TEMPLATE_FILE, TOKENIZER_FILES, sha256_file
 from lambda_image.engine.errors import CheckpointError
 
 INDEX, SINGLE = "model.safetensors.index.json", "model.safetensors"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-TEMPLATE_FILE = "chat_template.jinja"  # newer exports keep the chat template in its own file
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")  # no path out of the folder
 OPTIONAL_FILES = ("generation_config.json", TEMPLATE_FILE)
 
 
@@ -22,6 +22,9 @@ def weight_map(folder: Path) -> dict[str, str] | None:
     found = read_json(path).get("weight_map")
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
         raise CheckpointError(f"{path} has no weight_map from tensor to file: fetch it again")
+    for name in found.values():
+        if not FILE_NAME.fullmatch(name):
+            raise CheckpointError(f"{path} names {name!r}, which is no file of that folder: fetch it again")
     return found
 
 

@@ -17,6 +17,8 @@ from lambda_image.engine.bundle.manifest import (
     FORMAT,
     MANIFEST,
     PAGE,
+    TEMPLATE_FILE,
+    TOKENIZER_FILES,
     FileEntry,
     Manifest,
     TensorEntry,
@@ -26,8 +28,9 @@ from lambda_image.engine.bundle.manifest import (
 from lambda_image.engine.bundle.plan import Planned
 from lambda_image.engine.bundle.weights import WeightsWriter
 from lambda_image.engine.convert.checkpoint import Checkpoint
+from lambda_image.engine.convert.growing import growing
 from lambda_image.engine.convert.quantize import quantize
-from lambda_image.engine.convert.source import TEMPLATE_FILE, TOKENIZER_FILES, source_sha256
+from lambda_image.engine.convert.source import source_sha256
 from lambda_image.engine.errors import BundleError, CheckpointError
 from lambda_image.engine.text.tokens import ChatTokenizer
 
@@ -62,29 +65,26 @@ def write_bundle(
     checkpoint = Checkpoint(checkpoint_folder)
     _check_tokenizer(checkpoint)
     source = source or source_sha256(checkpoint_folder)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # what a killed build left
-    partial.mkdir(parents=True)
     try:
-        _check_room(partial, checkpoint.plan)
-        tensors, files = _write_tensors(checkpoint, partial, progress)
-        manifest = Manifest(
-            format=FORMAT,
-            engine=ENGINE,
-            name=name or checkpoint_folder.resolve().name,
-            source_sha256=source,
-            catalog=catalog,
-            layout=LAYOUT,
-            group_size=GROUP_SIZE,
-            context_length=context_length or default_context(checkpoint.config),
-            config=checkpoint.config,
-            generation=checkpoint.generation,
-            tensors=tensors,
-            files=files | _copy_tokenizer(checkpoint_folder, partial),
-        )
-        manifest = finish(partial, manifest)
-        (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        partial.rename(out)
+        with growing(out) as partial:
+            _check_room(partial, checkpoint.plan)
+            tensors, files = _write_tensors(checkpoint, partial, progress)
+            manifest = Manifest(
+                format=FORMAT,
+                engine=ENGINE,
+                name=name or checkpoint_folder.resolve().name,
+                source_sha256=source,
+                catalog=catalog,
+                layout=LAYOUT,
+                group_size=GROUP_SIZE,
+                context_length=context_length or default_context(checkpoint.config),
+                config=checkpoint.config,
+                generation=checkpoint.generation,
+                tensors=tensors,
+                files=files | _copy_tokenizer(checkpoint_folder, partial),
+            )
+            manifest = finish(partial, manifest)
+            (partial / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -92,8 +92,6 @@ def write_bundle(
         raise OSError(
             errno.ENOSPC, f"the disk is full; the bundle needs {needed:,} bytes: make room", str(out)
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return manifest
 
 

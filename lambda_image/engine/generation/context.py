@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from lambda_image.engine.errors import PromptError, PromptTooLong
 
+ROOM = 0.75  # of the context is filled where it was full: what was dropped turn by turn is computed each time
+
 Message = Mapping[str, str]
 
 
@@ -29,7 +31,11 @@ def fit(
     budget: int | None = None,
     reusable: Callable[[list[int]], int] = lambda ids: 0,
 ) -> Fitted:
-    """Prompt ids, at most `limit` of them, with as few turns left out as limit and budget allow.
+    """Prompt ids, at most `limit` of them.
+
+    Where there are more, a prompt that was trimmed before goes on from its cache as long as it fits; else
+    turns are left out down to `ROOM` of the limit, so that the next ones find room and a cache. For the
+    budget, as few turns are left out as it allows.
 
     A turn is a user message and what follows it up to the next one; system messages at the start belong to
     none. `reusable` says how many leading ids need no computing, `budget` how many may be computed; None: any
@@ -60,12 +66,24 @@ def fit(
         guess = next((count for count in range(dropped + 1, last) if lengths[count] <= share), last)
         return _first(lambda count: size(encoded(turns[count:])) <= most, dropped, last, guess)
 
+    def going_on(fewest: int) -> int | None:
+        """The turn that the cache goes on with from the system message, if most of that prompt is in it."""
+        found = [reusable(encoded(turns[number : number + 1])) for number in range(fewest, last)]
+        if not found or max(found) <= reusable(encoded(turns[last:])):
+            return None
+        number = fewest + found.index(max(found))
+        longer = encoded(turns[number:])
+        return number if 2 * reusable(longer) > len(longer) else None
+
     for_context = 0
     if len(ids) > limit:
-        for_context = search(0, len, limit)
+        fewest = search(0, len, limit)
+        ids = encoded(turns[fewest:])
+        if len(ids) > limit:
+            raise PromptTooLong(f"the last turn takes {len(ids)} tokens, {limit} fit: shorten it")
+        again = going_on(fewest)
+        for_context = search(fewest - 1, len, int(limit * ROOM)) if again is None else again
         ids = encoded(turns[for_context:])
-    if len(ids) > limit:
-        raise PromptTooLong(f"the last turn takes {len(ids)} tokens, {limit} fit: shorten it")
     if budget is None or for_context == last or computed(ids) <= budget:
         return Fitted(ids, for_context, 0)
 

@@ -143,6 +143,11 @@ void attend_block(const Attention &a, int64_t block, float *scratch, float *stat
         return a.queries + i / a.heads * a.stride + i % a.heads * a.head_dim;
     };
     for (int64_t at = begin / kTile * kTile; at < end; at += kTile) {
+        // A layer's weights have pushed these rows out of the CPU's caches: ask for the next keys, and for the values.
+        for (int64_t i = 0; i < kTile * a.head_dim; i += 32) {
+            __builtin_prefetch(keys + (at + kTile) * a.head_dim + i);
+            __builtin_prefetch(a.values + (block * kSpan + at) * a.head_dim + i);
+        }
         turn_keys(keys + at * a.head_dim, written - at, a.head_dim, tile);
         int64_t i = 0;
         for (; i + kTogether <= count; i += kTogether) {

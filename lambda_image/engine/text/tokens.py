@@ -13,7 +13,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from lambda_image.engine.bundle.config import read_json
-from lambda_image.engine.convert.source import TEMPLATE_FILE, TOKENIZER_FILES
+from lambda_image.engine.bundle.manifest import TEMPLATE_FILE, TOKENIZER_FILES
 from lambda_image.engine.errors import CheckpointError, PromptError
 from lambda_image.engine.text.control import ControlTokens, plain_tokenizer
 from lambda_image.engine.text.shield import Marks, well_formed
@@ -54,8 +54,11 @@ class ChatTokenizer:
         self._special = ControlTokens(self._tokenizer, special)
 
     @classmethod
-    def load(cls, folder: Path) -> "ChatTokenizer":
-        """From the tokenizer's files in a checkpoint or bundle. CheckpointError if one can't be used."""
+    def load(cls, folder: Path, tokenizer: Tokenizer | None = None) -> "ChatTokenizer":
+        """From the tokenizer's files in a checkpoint or bundle. CheckpointError if one can't be used.
+
+        `tokenizer` is the folder's tokenizer.json where it has been parsed already.
+        """
         tokenizer_path, settings_path = (folder / name for name in TOKENIZER_FILES)
         settings = read_json(settings_path)
         special_tokens = {}
@@ -69,7 +72,7 @@ class ChatTokenizer:
         except (CheckpointError, OSError, ValueError) as error:
             raise CheckpointError(f"{folder}: {error}") from None
         try:
-            return cls(Tokenizer.from_file(str(tokenizer_path)), template)
+            return cls(tokenizer or Tokenizer.from_file(str(tokenizer_path)), template)
         except Exception as error:  # tokenizers raises nothing narrower
             raise CheckpointError(f"{tokenizer_path}: {error}: put the original file back") from None
 

@@ -1,0 +1,133 @@
+"""The model function's cold start: what its import does, when its progress is told, a second attempt."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lambda_image import waking
+from lambda_image.engine.bundle.load import open_bundle
+from lambda_image.engine.bundle.readahead import ReadAhead
+from lambda_image.engine.convert.finish import finish_bundle
+from lambda_image.engine.convert.write import write_bundle
+from lambda_image.engine.engine import Engine
+from lambda_image.service import make_service
+from lambda_image.waking import LoadError, SleepingModel
+from session.limits import limits
+from tests.checkpoints import write_checkpoint
+from tests.theatre import Parrot, Weights
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("waking")
+    write_bundle(write_checkpoint(folder / "oz"), folder / "bundle", finish=finish_bundle([]))
+    return folder / "bundle"
+
+
+@pytest.fixture
+def bundle(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "bundle"))
+
+
+class Loading:
+    """A thread that loads until it was waited for ten times, with the clock that the waiting moves on."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.waits: list[float] = []
+
+    def start(self) -> None: ...
+
+    def join(self, timeout: float) -> None:
+        self.waits.append(timeout)
+        self.now += timeout
+
+    def is_alive(self) -> bool:
+        return len(self.waits) < 10
+
+
+def test_progress_is_told_on_schedule_however_long_the_telling_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading, told = Loading(), list[float]()
+    monkeypatch.setattr(waking, "threading", SimpleNamespace(Thread=lambda **options: loading))
+    monkeypatch.setattr(waking, "time", SimpleNamespace(monotonic=lambda: loading.now))
+    for number, _ in enumerate(SleepingModel(Parrot, Weights(), 100.0).wake(0.4)):
+        told.append(round(loading.now - 100, 6))
+        loading.now += 1.0 if number == 5 else 0.15  # posting one of them takes long
+    assert told == [0.0, 0.4, 0.8, 1.2, 1.6, 2.0, 3.0, 3.4, 3.8, 4.2]
+    assert min(loading.waits) == 0
+
+
+def test_reports_are_never_half_a_second_apart() -> None:
+    assert limits().progress_s < 0.5
+
+
+IMPORTED = """
+import json, sys
+from lambda_image import handler
+handler.READAHEAD.wait()
+heavy = {"numpy", "pydantic", "jinja2", "boto3", "torch", "lambda_image.engine.engine"}
+size = handler.TOKENIZER and handler.TOKENIZER.get_vocab_size()
+print(json.dumps([size, handler.READAHEAD.loaded_bytes, sorted(heavy & set(sys.modules))]))
+"""
+
+
+def imported(bundle: Path) -> list[object]:
+    """What importing the handler has done: vocabulary, bytes read, heavy modules."""
+    environment = os.environ | {"BUNDLE_DIR": str(bundle)}
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", IMPORTED]
+    found = subprocess.run(command, check=True, cwd=root, env=environment, capture_output=True)
+    return list(json.loads(found.stdout))
+
+
+def test_init_reads_the_weights_and_parses_the_tokenizer_and_nothing_else(bundle: Path) -> None:
+    vocabulary, read, heavy = imported(bundle)
+    assert vocabulary == open_bundle(bundle).manifest.config.vocab_size
+    assert read == (bundle / "weights.bin").stat().st_size
+    assert heavy == []
+
+
+@pytest.mark.parametrize("damage", ["missing", "not JSON"])
+def test_a_bad_tokenizer_does_not_kill_init(bundle: Path, damage: str) -> None:
+    (bundle / "tokenizer.json").unlink()
+    if damage != "missing":
+        (bundle / "tokenizer.json").write_text("{")
+    assert imported(bundle)[0] is None
+
+
+def test_what_was_parsed_before_is_used(bundle: Path) -> None:
+    from tokenizers import Tokenizer
+
+    path = bundle / "tokenizer.json"
+    parsed = Tokenizer.from_file(str(path))
+    plain, given = Engine.load(bundle), Engine.load(bundle, tokenizer=parsed)
+    messages = [{"role": "user", "content": "I knock at the gate."}]
+    first, second = (
+        "".join(piece.text for piece in engine.reply(messages, seed=1, max_tokens=20))
+        for engine in (plain, given)
+    )
+    assert first == second
+    assert given._tokenizer._tokenizer is parsed
+
+
+def test_weights_that_come_late_are_read_by_the_next_attempt(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = {"TABLE_NAME": "t", "CALLBACK_URL": "http://localhost:1/demo", "MODEL_NAME": "oz"}
+    for name, value in (here | {"AWS_DEFAULT_REGION": "eu-central-1"}).items():
+        monkeypatch.setenv(name, value)
+    away = (bundle / "weights.bin").rename(bundle / "away")
+    reading = ReadAhead(bundle / "weights.bin")
+    reading.start()
+    service = make_service(bundle, reading, started=0.0)
+    with pytest.raises(LoadError, match=r"weights\.bin"):
+        service.about()
+    away.rename(bundle / "weights.bin")
+    assert service.about()["load_s"]
+    assert reading.loaded_bytes == reading.total_bytes > 0
