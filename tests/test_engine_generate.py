@@ -289,6 +289,8 @@ def test_stop_strings_by_definition(said: str, stops: list[str], cuts: list[int]
 
 
 def test_chunks_grow_with_the_measured_rate() -> None:
+    assert Pace(guess=60.0).chunk() == 30
+    assert Pace(guess=1e6).chunk() == 64
     measured = Pace()
     assert (measured.rate, measured.chunk()) == (None, 8)
     measured.add(8, 0.2)

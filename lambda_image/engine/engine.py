@@ -78,8 +78,10 @@ class Engine:
             ) from None
         self._prefixes = prefixes
         self._replies = Replies()
-        self._pace = Pace()
-        self._first_layer_s = first_layer_s
+        self._guess: float | None = None  # prefill rate, tokens/s
+        if first_layer_s:
+            self._guess = golden.IDS / (first_layer_s * manifest.config.num_hidden_layers)
+        self._pace = Pace(self._guess)
         self._clock = clock
         self._running: Generator[Piece, None, None] | None = None
 
@@ -187,9 +189,8 @@ class Engine:
     def prompt_budget(self) -> int | None:
         """Prompt tokens that may be computed before a reply, at the measured rate; None if it isn't known."""
         rate = self._pace.rate
-        if rate is None and self._first_layer_s:
-            layers = self._bundle.manifest.config.num_hidden_layers
-            rate = GUESS * golden.IDS / (self._first_layer_s * layers)
+        if rate is None and self._guess is not None:
+            rate = GUESS * self._guess
         return None if rate is None else int(rate * PROMPT_S)
 
     def about(self) -> dict[str, object]:

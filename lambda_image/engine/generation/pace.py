@@ -11,11 +11,13 @@ RECENT = 0.5  # weight of the newest measurement: the first of an environment in
 class Pace:
     """The measured prefill rate, kept from reply to reply.
 
-    Native results don't depend on how a prompt is cut into chunks, so a measurement may decide it.
+    Native results don't depend on how a prompt is cut into chunks, so a measurement may decide it. `guess`
+    (tokens/s) sizes the first chunk.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, guess: float | None = None) -> None:
         self._rate: float | None = None
+        self._guess = guess
 
     @property
     def rate(self) -> float | None:
@@ -23,10 +25,9 @@ class Pace:
         return self._rate
 
     def chunk(self) -> int:
-        """Tokens for the next chunk, SMALLEST to LARGEST; SMALLEST before the first measurement."""
-        if self._rate is None:
-            return SMALLEST
-        return int(min(max(self._rate * SECONDS, SMALLEST), LARGEST))
+        """Tokens for the next chunk, SMALLEST to LARGEST; SMALLEST where nothing is known."""
+        rate = self._rate or self._guess or 0.0
+        return int(min(max(rate * SECONDS, SMALLEST), LARGEST))
 
     def add(self, tokens: int, seconds: float) -> None:
         """Notes that a chunk took so long. One shorter than SMALLEST tells little, and is left out."""
