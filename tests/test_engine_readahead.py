@@ -1,13 +1,16 @@
 """Reading ahead: all bytes, even pace, errors kept until someone waits; and nothing heavy imported."""
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from bench.pagecache import resident_bytes
 from lambda_image.engine.bundle import readahead
 from lambda_image.engine.bundle.readahead import ReadAhead
 
@@ -27,6 +30,17 @@ def test_reads_everything(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert reading.total_bytes == 1_000_000
     reading.wait()
     assert reading.loaded_bytes == 1_000_000
+
+
+def test_the_kernel_pulls_the_file_into_the_page_cache() -> None:
+    with tempfile.NamedTemporaryFile(dir=Path(__file__).parent) as file:  # on a disk, which /tmp may not be
+        path = Path(file.name)
+        path.write_bytes(bytes(8 << 20))
+        os.sync()
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        assert resident_bytes(path) < 1 << 20
+        readahead._pull(path)
+        assert resident_bytes(path) == 8 << 20
 
 
 class Disk:
@@ -60,8 +74,10 @@ def read_all(disk: Disk) -> list[float]:
     """Seconds of each step."""
     size = disk.left
     reading = ReadAhead(cast(Path, disk), clock=lambda: disk.now)
-    reading.start()
-    reading.wait()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readahead, "_pull", lambda path: None)
+        reading.start()
+        reading.wait()
     assert reading.loaded_bytes == size
     return [step / disk.rate for step in disk.steps]
 
