@@ -219,6 +219,8 @@ def test_a_stopped_build_leaves_one_line_and_nothing_else(tmp_path: Path, number
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that runs the tests in the background has children that ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     bundles = tmp_path / "cache" / "bundles"
     while not list(bundles.glob(".*.partial/*")):
