@@ -11,6 +11,7 @@ from lambda_image.engine.bundle.load import Bundle, open_bundle
 from lambda_image.engine.convert.write import write_bundle
 from lambda_image.engine.errors import EngineError
 from lambda_image.engine.native import library
+from lambda_image.engine.native.cpu import log_kernels
 from tests.checkpoints import write_checkpoint
 
 
@@ -54,6 +55,7 @@ def no_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
 def test_without_the_library_torch_serves_and_the_log_says_so(
     bundle: Bundle, caplog: pytest.LogCaptureFixture
 ) -> None:
+    log_kernels.cache_clear()  # it is said once in a process
     with caplog.at_level(logging.INFO):
         decoder = kernels.open_decoder(bundle)
     assert decoder.kernels.startswith("aten/")

@@ -38,7 +38,7 @@ def test_portable_alone_is_said_loudly(
 
 def test_description_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    cpu._log_once.cache_clear()
+    cpu.log_kernels.cache_clear()
     for _ in range(2):
         about = cpu.describe("portable", 5)
     assert about["isa"] == "portable"

@@ -12,7 +12,7 @@ from lambda_image.engine.bundle.load import Bundle
 from lambda_image.engine.bundle.plan import plan
 from lambda_image.engine.decoder import Decoder
 from lambda_image.engine.errors import EngineError
-from lambda_image.engine.native.cpu import cpu, default_threads
+from lambda_image.engine.native.cpu import default_threads, log_kernels
 from lambda_image.engine.native.decoder import NativeDecoder
 from lambda_image.engine.native.library import load
 
@@ -59,8 +59,7 @@ def _aten(bundle: Bundle, threads: int | None) -> Decoder:
     if threads is None:
         threads = default_threads(sum(planned.size for planned in plan(bundle.manifest.config)))
     decoder = AtenDecoder(bundle, threads=threads)
-    name, features = cpu()["name"], " ".join(cpu()["features"])
-    log.info("kernels %s, %d threads, %s (%s)", decoder.kernels, threads, name, features)
+    log_kernels(decoder.kernels, threads)
     return decoder
 
 

@@ -62,14 +62,13 @@ def _quota() -> int | None:
 
 
 def describe(isa: str, threads: int) -> dict[str, Any]:
-    """For `about`: instruction set, threads, CPU and its features. Logged once for each in a process."""
-    _log_once(isa, threads)
+    """For `about`: instruction set, threads, CPU and its features. Logs them too."""
+    log_kernels(f"native/{isa}", threads)
     return {"isa": isa, "threads": threads, "cpu": cpu()["name"], "features": cpu()["features"]}
 
 
 @functools.cache
-def _log_once(isa: str, threads: int) -> None:
-    found = cpu()
-    log.info(
-        "kernels native/%s, %d threads, %s (%s)", isa, threads, found["name"], " ".join(found["features"])
-    )
+def log_kernels(kernels: str, threads: int) -> None:
+    """Says what computes here, once for each in a process."""
+    name, features = cpu()["name"], " ".join(cpu()["features"])
+    log.info("kernels %s, %d threads, %s (%s)", kernels, threads, name, features)
