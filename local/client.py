@@ -10,7 +10,8 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 from local.story import Story, TurnView
-from session.events import MAX_FRAME_BYTES, Hello, ServerFrame, parse_server_frame
+from session.events import MAX_FRAME_BYTES, ServerFrame, parse_server_frame
+from session.requests import Hello
 
 
 class TooLong(ValueError):

@@ -8,22 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, assert_never
 
 from session.errors import Refusal
-from session.events import (
-    VERSION,
-    Answer,
-    ClientMessage,
-    Hello,
-    Pause,
-    Ping,
-    Pong,
-    Say,
-    SessionSuperseded,
-    Skip,
-    Stop,
-    Wake,
-    error_frame,
-    parse_client_frame,
-)
+from session.events import VERSION, Pong, SessionSuperseded
 from session.inputs import (
     Answered,
     Disconnected,
@@ -38,6 +23,19 @@ from session.inputs import (
 )
 from session.limits import limits
 from session.record import Model, Session
+from session.requests import (
+    Answer,
+    ClientMessage,
+    Hello,
+    Pause,
+    Ping,
+    Say,
+    Skip,
+    Stop,
+    Wake,
+    error_frame,
+    parse_client_frame,
+)
 from session.runner import Runner, UnknownSession
 
 if TYPE_CHECKING:

@@ -22,7 +22,9 @@ class PostTo:
 
 @dataclass(frozen=True)
 class Invoke:
-    """Invoke the model function for this epoch, asynchronously."""
+    """Take a slot of the session's model and invoke its function for this epoch, asynchronously.
+
+    No slot: `HouseFull`. Not taken: `InvokeFailed`."""
 
     epoch: int
 
@@ -32,4 +34,9 @@ class PostSnapshot:
     """Read the finished turns, then post the whole story so far."""
 
 
-Action = Post | PostTo | Invoke | PostSnapshot
+@dataclass(frozen=True)
+class Erase:
+    """Delete everything that the table keeps of the session; the record itself last."""
+
+
+Action = Post | PostTo | Invoke | PostSnapshot | Erase

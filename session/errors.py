@@ -22,6 +22,18 @@ Code = Literal[
     "text_too_long",
     "turn_running",
     "model_failed",
+    "not_last_turn",
+    "nothing_to_continue",
+    "not_from_faq",
+    "turn_too_long",
+    "no_subject",
+    "house_full",
+    "too_many_sessions",
+    "too_many_frames",
+    "too_many_turns",
+    "too_many_tokens",
+    "too_many_turns_today",
+    "too_many_tokens_today",
     "internal",
 ]
 
@@ -63,6 +75,27 @@ _TEXTS: dict[Code, tuple[str, str]] = {
     "text_too_long": ("The text is too long.", "Keep it within the limit."),
     "turn_running": ("A turn is still running.", "Wait for turn.done, or send stop with its turn_id."),
     "model_failed": ("The model could not be woken.", "Send wake to try again."),
+    "not_last_turn": (
+        "That is not the last turn, or not its newest version.",
+        "Only the last turn can be told anew, continued, changed or undone; hello tells the story as it is.",
+    ),
+    "nothing_to_continue": ("That turn did not break off.", "Use retry for another version of it."),
+    "not_from_faq": ("That turn was not answered from the FAQ.", "Use retry for another version of it."),
+    "turn_too_long": ("That turn is as long as a turn can be.", "Go on with say."),
+    "no_subject": (
+        "Stories can be listed only where you are signed in.",
+        "Keep each story's session_id and resume_key: they open it anywhere.",
+    ),
+    "house_full": ("Every place is taken, and so is the queue.", "Try again in some minutes."),
+    "too_many_sessions": (
+        "Too many stories were begun from this address today.",
+        "Go on with one of them (hello with session_id and resume_key), or come back tomorrow.",
+    ),
+    "too_many_frames": ("Frames come too fast.", "Wait a second and send it again."),
+    "too_many_turns": ("This story has as many turns as a story can have.", "Export it and begin another."),
+    "too_many_tokens": ("This story is as long as a story can be.", "Export it and begin another."),
+    "too_many_turns_today": ("This story has had its turns for today.", "It goes on tomorrow (UTC)."),
+    "too_many_tokens_today": ("This story is long enough for today.", "It goes on tomorrow (UTC)."),
     "internal": ("Something went wrong on the server.", "Send the frame again; it is safe to repeat."),
 }
 assert set(_TEXTS) == set(get_args(Code))

@@ -1,21 +1,21 @@
-"""The wire: every frame that a client or Curtain may send, and nothing else.
+"""The wire: what every frame is, and all that Curtain may send (`session/requests.py`: what a client may).
 
 JSON text frames of at most 32 KB in either direction. The client names an `action`, the server a `type`.
-`docs/asyncapi.yaml` is generated from this module. `offset`s and `length`s count Unicode code points.
+`docs/asyncapi.yaml` is generated from both. `offset`s and `length`s count Unicode code points.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from session.errors import Code, Refusal
+from session.errors import Code
 
 VERSION = 1
 MAX_FRAME_BYTES = 32 * 1024  # API Gateway's frame limit; a larger frame closes the connection with 1009
 
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
 TurnStatus = Literal["completed", "stopped", "failed", "incomplete"]
-ModelStateName = Literal["cold", "resting", "starting", "loading", "ready", "failed"]
+ModelStateName = Literal["cold", "resting", "starting", "loading", "ready", "full", "failed"]
 
 
 class Frame(BaseModel):
@@ -26,80 +26,12 @@ class Frame(BaseModel):
         return self.model_dump_json(exclude_none=True).encode()
 
 
-# ---- client -> server ------------------------------------------------------------------------------
+class WorldView(Frame):
+    """A world that can be played, in one of its languages."""
 
-
-class ClientFrame(Frame):
-    request_id: Id | None = None
-
-
-class Hello(ClientFrame):
-    """The first frame. With `session_id` and `resume_key` it resumes that session."""
-
-    action: Literal["hello"]
-    v: int
-    session_id: Id | None = None
-    resume_key: str | None = Field(default=None, max_length=128)
-    world: Id | None = None
-    model: Id | None = None
-
-
-class Answer(ClientFrame):
-    """Answers a prologue question, by the id of a choice or in the listener's own words."""
-
-    action: Literal["answer"]
-    question_id: Id
-    choice: Id | None = None
-    text: str | None = None
-
-
-class Skip(ClientFrame):
-    """Skips one question; without `question_id`, all that is left of the prologue's questions."""
-
-    action: Literal["skip"]
-    question_id: Id | None = None
-
-
-class Pause(ClientFrame):
-    """Holds the countdown fragments back (or lets them go on); questions never expire anyway."""
-
-    action: Literal["pause"]
-    paused: bool = True
-
-
-class Say(ClientFrame):
-    """A turn of the story. `turn_id` is made by the client; sending it again is harmless."""
-
-    action: Literal["say"]
-    turn_id: Id
-    text: str
-
-
-class Stop(ClientFrame):
-    action: Literal["stop"]
-    turn_id: Id
-
-
-class Wake(ClientFrame):
-    """Wakes the model, or tries again after a failed start."""
-
-    action: Literal["wake"]
-
-
-class Ping(ClientFrame):
-    """Keeps the connection, and settles the session: what got lost is found and sent again."""
-
-    action: Literal["ping"]
-    session_id: Id | None = None
-    turn_id: Id | None = None
-
-
-ClientMessage = Annotated[
-    Hello | Answer | Skip | Pause | Say | Stop | Wake | Ping, Field(discriminator="action")
-]
-
-
-# ---- server -> client ------------------------------------------------------------------------------
+    name: str
+    language: str
+    title: str
 
 
 class SessionReady(Frame):
@@ -108,6 +40,9 @@ class SessionReady(Frame):
     session_id: str
     resume_key: str | None = None  # told once, when the session is made
     world: str
+    language: str = "en"
+    title: str = ""  # the listener's own name of the story
+    worlds: list[WorldView] = []
     model: str
     models: list[str]
     resumed: bool
@@ -166,7 +101,7 @@ PrologueEntry = PrologueLine | PrologueQuestion | PrologueFragment | PrologueDon
 
 
 class SessionSnapshot(Frame):
-    """All that was told so far, in one or more parts."""
+    """All that was told so far, in one or more parts: every version of every turn, in order."""
 
     type: Literal["session.snapshot"] = "session.snapshot"
     turns: list[TurnSnapshot]
@@ -178,7 +113,8 @@ class SessionSnapshot(Frame):
 
 
 class ModelStatus(Frame):
-    """Honest: bytes really read, times really measured. `ready` only while a seat is held."""
+    """Honest: bytes really read, times really measured. `ready` only while a seat is held; `full`: the
+    listener waits in the queue. `eta_s` before the first byte comes from earlier real starts."""
 
     type: Literal["model.status"] = "model.status"
     name: str
@@ -187,6 +123,14 @@ class ModelStatus(Frame):
     total_bytes: int | None = None
     eta_s: float | None = None
     message: str | None = None
+
+
+class Queue(Frame):
+    """The house is full. `place` counts from 1; `eta_s` is estimated from how long others really took."""
+
+    type: Literal["queue"] = "queue"
+    place: int
+    eta_s: float | None = None
 
 
 class TurnStarted(Frame):
@@ -231,6 +175,15 @@ class Metrics(Frame):
     decode_tokens_per_s: float = 0.0
     total_s: float = 0.0
     cost_usd: float = 0.0
+    energy_wh: float = 0.0
+
+
+class Saved(Frame):
+    """What the model would have taken for a turn that the FAQ answered, less what the search took."""
+
+    seconds: float = 0.0
+    cost_usd: float = 0.0
+    energy_wh: float = 0.0
 
 
 class TurnDone(Frame):
@@ -244,6 +197,14 @@ class TurnDone(Frame):
     length: int
     usage: Usage | None = None
     metrics: Metrics | None = None
+    saved: Saved | None = None
+
+
+class TurnRemoved(Frame):
+    """The turn was undone, all its versions."""
+
+    type: Literal["turn.removed"] = "turn.removed"
+    turn_id: str
 
 
 class ErrorFrame(Frame):
@@ -261,6 +222,43 @@ class SessionSuperseded(Frame):
     session_id: str
 
 
+class SessionRenamed(Frame):
+    type: Literal["session.renamed"] = "session.renamed"
+    title: str
+
+
+class SessionDeleted(Frame):
+    """Nothing of the session is left; `hello` begins a new one."""
+
+    type: Literal["session.deleted"] = "session.deleted"
+    session_id: str
+
+
+class SessionView(Frame):
+    session_id: str
+    title: str
+    world: str
+    created: float
+    expires: int
+
+
+class SessionList(Frame):
+    """The subject's stories, newest first."""
+
+    type: Literal["session.list"] = "session.list"
+    sessions: list[SessionView]
+
+
+class SessionExport(Frame):
+    """Joined in order, the parts' texts are the file."""
+
+    type: Literal["session.export"] = "session.export"
+    format: Literal["markdown", "json"]
+    text: str
+    part: int = 1
+    parts: int = 1
+
+
 class Pong(Frame):
     """`seq` is how many prologue entries there are by now, so that a client sees a gap."""
 
@@ -273,49 +271,24 @@ ServerFrame = (
     | SessionSnapshot
     | PrologueEntry
     | ModelStatus
+    | Queue
     | TurnStarted
     | TurnDelta
     | TurnSuggestions
     | TurnDone
+    | TurnRemoved
     | ErrorFrame
     | SessionSuperseded
+    | SessionRenamed
+    | SessionDeleted
+    | SessionList
+    | SessionExport
     | Pong
 )
 
-_client: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)
-_server: TypeAdapter[ServerFrame] = TypeAdapter(Annotated[ServerFrame, Field(discriminator="type")])
-ACTIONS = ("hello", "answer", "skip", "pause", "say", "stop", "wake", "ping")
-
-
-def parse_client_frame(body: str) -> ClientMessage:
-    """Reads one client frame; raises Refusal (not_json, unknown_action, invalid_frame, frame_too_large)."""
-    if len(body.encode("utf-8", "surrogatepass")) > MAX_FRAME_BYTES:
-        raise Refusal("frame_too_large")
-    try:
-        return _client.validate_json(body)
-    except ValidationError as error:
-        raise _refusal(error) from None
+server_frames: TypeAdapter[ServerFrame] = TypeAdapter(Annotated[ServerFrame, Field(discriminator="type")])
 
 
 def parse_server_frame(body: str | bytes) -> ServerFrame:
     """Reads one server frame, as a client does; raises pydantic's ValidationError."""
-    return _server.validate_json(body)
-
-
-def _refusal(error: ValidationError) -> Refusal:
-    first = error.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "json_invalid" or first["type"] == "dict_type" or not first["loc"]:
-        if first["type"].startswith("union_tag"):
-            return Refusal("unknown_action", f"This frame's action is not one of: {', '.join(ACTIONS)}.")
-        return Refusal("not_json")
-    field = ".".join(str(part) for part in first["loc"][1:]) or "?"
-    return Refusal("invalid_frame", f"In {first['loc'][0]!r}, field {field!r}: {first['msg'].lower()}.")
-
-
-def error_frame(refusal: Refusal, request_id: str | None = None) -> ErrorFrame:
-    return ErrorFrame(code=refusal.code, message=refusal.message, hint=refusal.hint, request_id=request_id)
-
-
-def schemas() -> tuple[dict[str, Any], dict[str, Any]]:
-    """JSON Schemas of (client frames, server frames)."""
-    return _client.json_schema(), _server.json_schema()
+    return server_frames.validate_json(body)

@@ -1,8 +1,10 @@
 """What can happen to a session. Hosts make these; randomness and lookups are already done."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from session.events import Metrics, TurnStatus, Usage
+from session.events import Metrics, ModelStateName, Saved, TurnStatus, Usage
+from session.record import Turn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +39,50 @@ class Said:
     text: str
     seed: int
     faq: str | None = None
+    saved: Saved | None = None  # by that answer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped:
     turn_id: str
+    seen: int | None = None  # code points on the listener's screen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retold:
+    """The last turn once more: `turn` is its version `version` as archived, None if there is no such."""
+
+    kind: Literal["retry", "edit", "continue", "not_faq"]
+    turn_id: str
+    version: int
+    seed: int
+    turn: Turn | None
+    text: str | None = None  # what an edit says instead
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undone:
+    """`previous` is the newest version of the turn before, None if there is none."""
+
+    turn_id: str
+    previous: Turn | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelChosen:
+    name: str
+    state: ModelStateName  # `cold` or `resting`
+    typical_s: float | None  # median of its earlier real starts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renamed:
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deleted:
+    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +108,44 @@ class InvokeFailed:
 
     epoch: int
     message: str
+    again: bool = False  # it may well succeed a little later: the next settling tries again
+
+
+@dataclass(frozen=True, kw_only=True)
+class HouseFull:
+    """No slot was free for this epoch's invocation. `place` None: the queue is full too."""
+
+    epoch: int
+    place: int | None
+    eta_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Called:
+    """A holder that has finished elsewhere takes the seat of this queued session. Raises SeatLost if nothing
+    waits here (any more)."""
+
+    holder: str
 
 
 ListenerInput = (
-    Resumed | Answered | Skipped | Paused | Said | Stopped | Woken | Pinged | Disconnected | InvokeFailed
+    Resumed
+    | Answered
+    | Skipped
+    | Paused
+    | Said
+    | Stopped
+    | Retold
+    | Undone
+    | ModelChosen
+    | Renamed
+    | Deleted
+    | Woken
+    | Pinged
+    | Disconnected
+    | InvokeFailed
+    | HouseFull
+    | Called
 )
 
 

@@ -12,6 +12,8 @@ class Limits(BaseModel):
 
     say_chars: PositiveInt
     answer_chars: PositiveInt
+    title_chars: PositiveInt
+    turn_chars: PositiveInt
     faq_chars: PositiveInt
     tombstones: PositiveInt
     recent_turns: PositiveInt
@@ -23,8 +25,21 @@ class Limits(BaseModel):
     wake_after_s: PositiveFloat
     fragment_gap_s: PositiveFloat
     fragment_wait_s: PositiveFloat
+    session_turns: PositiveInt
+    session_tokens: PositiveInt
+    daily_turns: PositiveInt
+    daily_tokens: PositiveInt
+    address_sessions: PositiveInt
+    frames_per_s: PositiveInt
+    queue_places: PositiveInt
+    queue_s: PositiveFloat
+    slot_s: PositiveFloat
+    turn_room_s: PositiveFloat
+    estimates: PositiveInt
     session_days: PositiveInt
     connection_hours: PositiveInt
+    delta_chars: PositiveInt
+    delta_slowest_s: PositiveFloat
     delta_interval_s: PositiveFloat
     stop_poll_s: PositiveFloat
     progress_s: PositiveFloat

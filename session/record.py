@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from prologue.dialogue import DialogueState
-from session.events import ModelStateName, TurnDone, TurnSnapshot, TurnStatus
+from session.events import ModelStateName, Saved, TurnDone, TurnSnapshot, TurnStatus
 
 OPENING_TURN = "opening"
 
@@ -44,6 +44,7 @@ class Model(Record):
     total_bytes: int = 0
     eta_s: float | None = None
     message: str | None = None
+    typical_s: float | None = None  # median of earlier real starts of this model
     woken_at: float = 0.0  # when the running start was asked for; 0 if none runs
 
 
@@ -59,6 +60,7 @@ class LiveTurn(Record):
     created: float
     chunks: tuple[str, ...] = ()
     length: int = 0  # code points in `chunks`
+    continued: int = 0  # of them were there before: the text that `continue` goes on from
 
     @property
     def text(self) -> str:
@@ -99,12 +101,38 @@ class Turn(Record):
         )
 
 
+class LastTurn(Record):
+    """What the rules need of the last finished turn; its texts are archived."""
+
+    turn_id: str
+    number: int
+    version: int
+    source: Literal["model", "faq"]
+    status: TurnStatus
+    finish_reason: str
+    length: int
+
+
+class Spent(Record):
+    """What the story has used. The day is UTC's, counted from the epoch."""
+
+    turns: int = 0
+    tokens: int = 0
+    day: int = 0
+    day_turns: int = 0
+    day_tokens: int = 0
+
+
 class Session(Record):
     """The head item."""
 
     session_id: str
     resume_hash: str
     world: str
+    language: str = "en"
+    title: str = ""
+    subject: str | None = None  # who owns it, where listeners sign in
+    deleted: bool = False  # being erased: as good as gone
     model_name: str
     created: float
     expires: int  # epoch seconds: the table's TTL
@@ -119,8 +147,15 @@ class Session(Record):
     work_seq: int = 0
     live: LiveTurn | None = None
     stop: bool = False  # the live turn is to stop
+    stop_seen: int | None = None  # and its text to end there
     tombstones: tuple[str, ...] = ()  # stops that came before their turns
-    turns: int = 0  # finished turns
+    turns: int = 0  # finished turns: the next one's number
+    last: LastTurn | None = None
+    removed: tuple[str, ...] = ()  # ids of the last undone turns
+    queued_at: float = 0.0  # since when the house has been full; 0 if the session is not queued
+    place: int = 0  # in the queue, as last told
+    spent: Spent = Spent()
+    saved: Saved = Saved()  # by the FAQ, in all
     recent: tuple[str, ...] = ()  # ids of the last finished turns
     last_done: TurnDone | None = None
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from session.house import House
 from session.record import Session, Turn
 
 
@@ -20,8 +21,10 @@ class Store(Protocol):
         """The head item as it is now (a strongly consistent read)."""
         ...
 
-    def commit(self, session: Session, archive: Sequence[Turn] = ()) -> Session:
-        """Stores the record, and the turns that it finished, all or nothing.
+    def commit(
+        self, session: Session, archive: Sequence[Turn] = (), remove: Sequence[tuple[int, int]] = ()
+    ) -> Session:
+        """Stores the record, and the turns that it finished or removes (number, version), all or nothing.
 
         The condition: the stored `rev` is still `session.rev` (0: there is none yet). Returns the record as
         stored, with the next `rev`. Raises Conflict.
@@ -38,19 +41,41 @@ class Store(Protocol):
         ...
 
     def turns(self, session_id: str) -> list[Turn]:
-        """The finished turns, oldest first."""
+        """The finished turns, every version of them, oldest first; expired ones are left out."""
         ...
 
-    def bind(self, connection_id: str, session_id: str, expires: int) -> None: ...
+    def erase(self, session: Session) -> None:
+        """Deletes the session's turns, its connection's item and its entry in the subject's list; the record
+        last, so that an erasure that was cut short can be repeated."""
+        ...
+
+    def bind(self, connection_id: str, session_id: str, expires: int, *, instead_of: str | None) -> None:
+        """The connection speaks for this session from now on. Raises Conflict if it speaks for another one
+        than `instead_of` (None: for none)."""
+        ...
 
     def session_of(self, connection_id: str, now: float) -> str | None: ...
 
-    def unbind(self, connection_id: str) -> None: ...
-
-    def note_model(self, name: str, now: float) -> None:
-        """An environment with this model loaded was awake at `now`."""
+    def frame(self, connection_id: str, now: float) -> tuple[str, int] | None:
+        """Counts a frame: the session that the connection speaks for, and the frames of this second. None if
+        it speaks for none."""
         ...
 
-    def model_seen(self, name: str) -> float:
-        """When `note_model` was last called for it; 0.0 if never."""
+    def unbind(self, connection_id: str) -> None: ...
+
+    def load_house(self, model_name: str) -> House:
+        """The model's house as it is now; an empty one if nobody has been there yet."""
+        ...
+
+    def commit_house(self, house: House) -> House:
+        """Stores it if the stored `rev` is still `house.rev`; returns it with the next. Raises Conflict."""
+        ...
+
+    def count_session(self, address: str, now: float) -> int:
+        """Counts a story begun from this address: how many that makes today (UTC). The address is stored as a
+        hash that changes daily."""
+        ...
+
+    def sessions_of(self, subject: str, now: float) -> list[Session]:
+        """The subject's sessions, newest first."""
         ...

@@ -5,13 +5,11 @@ from playwright.sync_api import Locator, Page, expect
 from session.events import (
     ChoiceView,
     Frame,
-    Hello,
     ModelStatus,
     PrologueDone,
     PrologueEntry,
     PrologueLine,
     PrologueQuestion,
-    Say,
     SessionReady,
     SessionSnapshot,
     TurnDelta,
@@ -19,6 +17,7 @@ from session.events import (
     TurnSnapshot,
     TurnStarted,
 )
+from session.requests import Hello, Say
 from tests.page_stage import PageStage
 
 OPENING = "opening"

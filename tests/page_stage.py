@@ -12,7 +12,8 @@ from websockets.sync.server import ServerConnection, serve
 from local.options import REPOSITORY
 from local.page import page_hook
 from prologue.world import WORLDS, load_world
-from session.events import ClientFrame, Frame, Ping, parse_client_frame
+from session.events import Frame
+from session.requests import ClientFrame, Ping, parse_client_frame
 
 F = TypeVar("F", bound=ClientFrame)
 _PATH = "/prod"

@@ -15,20 +15,16 @@ from rich.console import Console
 from local.chat import Chat
 from local.client import Client
 from session.events import (
-    Answer,
     ChoiceView,
     ErrorFrame,
-    Hello,
     PrologueLine,
     PrologueQuestion,
-    Say,
     SessionReady,
-    Skip,
-    Stop,
     TurnDelta,
     TurnDone,
     TurnStarted,
 )
+from session.requests import Answer, Hello, Say, Skip, Stop
 from tests.house import REPOSITORY, free_port
 from tests.page_stage import PageStage
 

@@ -5,21 +5,16 @@ from collections.abc import Callable
 from playwright.sync_api import Page, expect
 
 from session.events import (
-    Answer,
     ErrorFrame,
     Metrics,
     ModelStatus,
-    Pause,
     PrologueDone,
     PrologueFragment,
-    Say,
-    Skip,
-    Stop,
     TurnStarted,
     TurnSuggestions,
     Usage,
-    Wake,
 )
+from session.requests import Answer, Pause, Say, Skip, Stop, Wake
 from tests.page_frames import (
     OPENING,
     delta,

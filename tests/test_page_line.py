@@ -2,7 +2,8 @@
 
 from playwright.sync_api import Browser, Page, expect
 
-from session.events import ErrorFrame, Frame, Hello, Ping, Pong, Say, SessionSuperseded, TurnSnapshot
+from session.events import ErrorFrame, Frame, Pong, SessionSuperseded, TurnSnapshot
+from session.requests import Hello, Ping, Say
 from tests.page_frames import (
     OPENING,
     delta,

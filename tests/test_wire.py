@@ -7,14 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from session.errors import Refusal
-from session.events import (
-    MAX_FRAME_BYTES,
-    Say,
-    TurnDelta,
-    error_frame,
-    parse_client_frame,
-    parse_server_frame,
-)
+from session.events import MAX_FRAME_BYTES, TurnDelta, parse_server_frame
+from session.requests import Say, error_frame, parse_client_frame
 from tools.asyncapi import TARGET, render
 
 

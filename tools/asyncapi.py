@@ -6,14 +6,15 @@ from typing import Any
 
 import yaml
 
-from session.events import MAX_FRAME_BYTES, VERSION, schemas
+from session.events import MAX_FRAME_BYTES, VERSION, server_frames
+from session.requests import client_frames
 
 TARGET = Path(__file__).parent.parent / "docs" / "asyncapi.yaml"
 
 
 def document() -> dict[str, Any]:
     """The AsyncAPI 3.0 document."""
-    client, server = schemas()
+    client, server = client_frames.json_schema(), server_frames.json_schema()
     definitions = client.pop("$defs") | server.pop("$defs")
     messages = {
         name: {"name": wire_name, "payload": {"$ref": f"#/components/schemas/{name}"}}
@@ -27,7 +28,7 @@ def document() -> dict[str, Any]:
             "title": "Curtain",
             "version": str(VERSION),
             "description": f"JSON text frames of at most {MAX_FRAME_BYTES // 1024} KB each way. "
-            "Generated from session/events.py; see protocol.md for what they mean.",
+            "Generated from session/requests.py and session/events.py; see protocol.md for what they mean.",
         },
         "channels": {
             "session": {

@@ -1,0 +1,214 @@
+"""What a client may send: JSON text frames that name an `action`, and how they are read.
+
+Every frame that changes something may be sent again: the answer is the same. `turn_id`s are made by the
+client; `version` says which version of a turn the client means, so that a repeated frame changes nothing twice.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from session.errors import Refusal
+from session.events import MAX_FRAME_BYTES, ErrorFrame, Frame, Id
+
+
+class ClientFrame(Frame):
+    request_id: Id | None = None
+
+
+class Hello(ClientFrame):
+    """The first frame. With `session_id` and `resume_key` it resumes that session."""
+
+    action: Literal["hello"]
+    v: int
+    session_id: Id | None = None
+    resume_key: str | None = Field(default=None, max_length=128)
+    world: Id | None = None
+    language: Id | None = None
+    model: Id | None = None
+
+
+class Answer(ClientFrame):
+    """Answers a prologue question, by the id of a choice or in the listener's own words."""
+
+    action: Literal["answer"]
+    question_id: Id
+    choice: Id | None = None
+    text: str | None = None
+
+
+class Skip(ClientFrame):
+    """Skips one question; without `question_id`, all that is left of the prologue's questions."""
+
+    action: Literal["skip"]
+    question_id: Id | None = None
+
+
+class Pause(ClientFrame):
+    """Holds the countdown fragments back (or lets them go on); questions never expire anyway."""
+
+    action: Literal["pause"]
+    paused: bool = True
+
+
+class Say(ClientFrame):
+    """A turn of the story. `turn_id` is made by the client; sending it again is harmless."""
+
+    action: Literal["say"]
+    turn_id: Id
+    text: str
+
+
+class Stop(ClientFrame):
+    """Ends a turn. With `seen` (code points), the text ends where the listener's screen stood still."""
+
+    action: Literal["stop"]
+    turn_id: Id
+    seen: int | None = Field(default=None, ge=0)
+
+
+class TurnRequest(ClientFrame):
+    """About the last turn, in the version that the client has of it."""
+
+    turn_id: Id
+    version: int = Field(ge=1)
+
+
+class Continue(TurnRequest):
+    """Goes on from the text of a turn that broke off: a new version that begins with it."""
+
+    action: Literal["continue"]
+
+
+class Retry(TurnRequest):
+    """Tells the turn once more: a new version; the earlier ones are kept."""
+
+    action: Literal["retry"]
+
+
+class Edit(TurnRequest):
+    """Says something else instead: a new version."""
+
+    action: Literal["edit"]
+    text: str
+
+
+class NotFaq(TurnRequest):
+    """That is not what was asked: the model takes the turn that the FAQ answered."""
+
+    action: Literal["not_faq"]
+
+
+class Undo(ClientFrame):
+    """Removes the last turn, all its versions."""
+
+    action: Literal["undo"]
+    turn_id: Id
+
+
+class SwitchModel(ClientFrame):
+    """Another model tells the story from here on."""
+
+    action: Literal["model"]
+    name: Id
+
+
+class SwitchWorld(ClientFrame):
+    """Begins a new story in another world on this connection; the old one can be resumed as before."""
+
+    action: Literal["world"]
+    name: Id
+    language: Id | None = None
+
+
+class ListSessions(ClientFrame):
+    """The stories of this subject; only where the listener is known by one (JWT, IAM)."""
+
+    action: Literal["list"]
+
+
+class Rename(ClientFrame):
+    action: Literal["rename"]
+    title: str
+
+
+class Export(ClientFrame):
+    """The whole story as one text, in parts where it is long."""
+
+    action: Literal["export"]
+    format: Literal["markdown", "json"] = "markdown"
+
+
+class Delete(ClientFrame):
+    """Forgets the session and everything in it, at once and for good."""
+
+    action: Literal["delete"]
+
+
+class Wake(ClientFrame):
+    """Wakes the model, or tries again after a failed start."""
+
+    action: Literal["wake"]
+
+
+class Ping(ClientFrame):
+    """Keeps the connection, and settles the session: what got lost is found and sent again."""
+
+    action: Literal["ping"]
+    session_id: Id | None = None
+    turn_id: Id | None = None
+
+
+ClientMessage = Annotated[
+    Hello
+    | Answer
+    | Skip
+    | Pause
+    | Say
+    | Stop
+    | Continue
+    | Retry
+    | Edit
+    | NotFaq
+    | Undo
+    | SwitchModel
+    | SwitchWorld
+    | ListSessions
+    | Rename
+    | Export
+    | Delete
+    | Wake
+    | Ping,
+    Field(discriminator="action"),
+]
+client_frames: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)
+
+
+def actions() -> tuple[str, ...]:
+    """Every action that there is."""
+    return tuple(client_frames.json_schema()["discriminator"]["mapping"])
+
+
+def parse_client_frame(body: str) -> ClientMessage:
+    """Reads one client frame; raises Refusal (not_json, unknown_action, invalid_frame, frame_too_large)."""
+    if len(body.encode("utf-8", "surrogatepass")) > MAX_FRAME_BYTES:
+        raise Refusal("frame_too_large")
+    try:
+        return client_frames.validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: ValidationError) -> Refusal:
+    first = error.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "json_invalid" or first["type"] == "dict_type" or not first["loc"]:
+        if first["type"].startswith("union_tag"):
+            known = ", ".join(actions())
+            return Refusal("unknown_action", f"This frame's action is not one of: {known}.")
+        return Refusal("not_json")
+    field = ".".join(str(part) for part in first["loc"][1:]) or "?"
+    return Refusal("invalid_frame", f"In {first['loc'][0]!r}, field {field!r}: {first['msg'].lower()}.")
+
+
+def error_frame(refusal: Refusal, request_id: str | None = None) -> ErrorFrame:
+    return ErrorFrame(code=refusal.code, message=refusal.message, hint=refusal.hint, request_id=request_id)
