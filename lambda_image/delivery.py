@@ -1,19 +1,22 @@
-"""Carries a turn's text from the decode loop to the listener, on a thread of its own.
+"""Carries a turn's text from the decode loop to the listener, beside it.
 
 Text is gathered, stored by the one write per delta, and only then posted. The same write tells of a stop, of
 the listener's connection and of a lost seat, so `should_stop` costs the decode loop nothing.
 """
 
 import logging
-import threading
-import time
+from collections import deque
 from typing import Literal
 
+from lambda_image.holding import Holding
+from lambda_image.tasks import Task
 from session.events import TurnDelta
 from session.inputs import Disconnected, Renewed
 from session.limits import limits
+from session.pieces import pieces
+from session.posting import Gone, NotPosted
 from session.record import Session
-from session.runner import Runner, UnknownSession
+from session.runner import LOST
 from session.step import SeatLost
 
 log = logging.getLogger(__name__)
@@ -23,105 +26,125 @@ Reason = Literal["stopped", "listener_gone", "seat_lost", "delivery_failed"]
 class Delivery:
     """One turn's delivery. `session` is the record with the turn running, as last stored."""
 
-    def __init__(self, runner: Runner, session: Session) -> None:
+    def __init__(self, holding: Holding, session: Session) -> None:
         assert session.live is not None
-        self._runner = runner
+        self._holding = holding
+        self._tasks = holding.tasks
         self._session = session
         self._turn = session.live
-        self._epoch = session.seat.epoch
-        self._offset = session.live.length
-        self._buffer: list[str] = []
+        self._stored = session.live.length
+        self._unposted = ""  # the end of what is stored
+        self._put: deque[str] = deque()
+        self._gathered = ""
         self._closed = False
-        self._wakeup = threading.Condition()
-        self._sent_at = 0.0
-        self._renewed_at = time.monotonic()
-        self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
+        self._wakeup = self._tasks.signal()
+        self._store_due = self._post_due = self._renewed_at = self._tasks.monotonic()
+        self._interval = limits().delta_interval_s  # grows while the gateway refuses
+        self._task: Task | None = None
         self.reason: Reason | None = None  # why the decode loop must end, if it must
 
     def start(self) -> None:
-        self._thread.start()
+        self._task = self._tasks.spawn("delivery", self._run)
 
     def should_stop(self) -> bool:
         return self.reason is not None
 
     def put(self, text: str) -> None:
         """Hands over text; never waits for the network."""
-        with self._wakeup:
-            self._buffer.append(text)
-            self._wakeup.notify()
+        self._put.append(text)
+        self._wakeup.notify()
 
     def finish(self) -> None:
-        """Delivers what is left and waits for the thread."""
-        with self._wakeup:
-            self._closed = True
-            self._wakeup.notify()
-        self._thread.join()
+        """Delivers what is left and waits for that."""
+        self._closed = True
+        self._wakeup.notify()
+        if self._task is not None:
+            self._task.join()
 
     def _run(self) -> None:
         try:
-            while True:
-                text, closed = self._take()
-                if text:
-                    self._deliver(text)
-                elif closed:
-                    return
-                else:
-                    self._look()
-                if self.reason in ("seat_lost", "stopped"):
-                    return
-        except (SeatLost, UnknownSession):
+            while self._round():
+                self._holding.slot.keep()
+        except LOST:
             self.reason = "seat_lost"
-        except Exception:  # the thread's boundary: the turn must end, and the log must say why
+        except Exception:  # the boundary of its thread: the turn must end, and the log must say why
             log.exception("delivery of turn %s failed", self._turn.turn_id)
             self.reason = "delivery_failed"
 
-    def _take(self) -> tuple[str, bool]:
-        """Waits until a delta is due, the turn is over, or it is time to look at the record."""
-        due = self._sent_at + limits().delta_interval_s
-        look = time.monotonic() + limits().stop_poll_s
-        with self._wakeup:
-            while not self._closed:
-                now = time.monotonic()
-                if now >= (due if self._buffer else look):
-                    break
-                self._wakeup.wait((due if self._buffer else look) - now)
-            text = "".join(self._buffer)
-            self._buffer.clear()
-            return text, self._closed
-
-    def _deliver(self, text: str) -> None:
-        self._session = self._runner.store.append_delta(
-            self._session,
-            offset=self._offset,
-            text=text,
-            seat_expires=self._runner.clock() + limits().seat_s,
-        )
-        offset, self._offset = self._offset, self._offset + len(text)
-        self._sent_at = self._renewed_at = time.monotonic()
-        self._heed()
-        if self.reason == "stopped":
-            return
-        frame = TurnDelta(turn_id=self._turn.turn_id, version=self._turn.version, offset=offset, text=text)
-        if not self._runner.post(self._session, frame) and self._session.connection_id:
-            gone = Disconnected(connection_id=self._session.connection_id)
-            self._session = self._runner.apply(self._session.session_id, gone)
-
-    def _look(self) -> None:
-        """Nothing to tell (a long prefill): read the flags, and renew the seat when it is time."""
-        session_id = self._session.session_id
-        if time.monotonic() - self._renewed_at >= limits().renew_s:
-            session = self._runner.apply(session_id, Renewed(epoch=self._epoch))
-            self._renewed_at = time.monotonic()
-        else:
-            found = self._runner.store.load(session_id, self._runner.clock())
-            if found is None or found.seat.epoch != self._epoch or found.live is None:
-                raise SeatLost(f"turn {self._turn.turn_id} is no longer ours")
-            session = found
-        self._session = session
-        self._heed()
-
-    def _heed(self) -> None:
+    def _round(self) -> bool:
+        """Stores what there is, or looks at the record; then posts. Returns whether there may be more."""
+        text, closed = self._take()
+        if text:
+            self._store(text)
+        elif self._unposted or not closed:
+            self._look()
         if self._session.stop:
             self.reason = "stopped"
-        elif self._session.deserted(self._runner.clock(), limits().grace_s):
+            return False
+        if self._holding.deserted(self._session):
             self.reason = "listener_gone"
+        if self._unposted and (closed or self._tasks.monotonic() >= self._post_due):
+            self._post()
+        return bool(text) or not closed
+
+    def _take(self) -> tuple[str, bool]:
+        """Waits until text is due to be stored, the turn is over, or it is time to look at the record."""
+        look = self._tasks.monotonic() + limits().stop_poll_s
+        while True:
+            closed = self._closed
+            while self._put:
+                self._gathered += self._put.popleft()
+            now = self._tasks.monotonic()
+            due = self._store_due if self._gathered else look
+            if closed or now >= due or len(self._gathered) >= limits().delta_chars:
+                break
+            self._wakeup.wait(due - now)
+        text, self._gathered = self._gathered, ""
+        return text, closed
+
+    def _store(self, text: str) -> None:
+        self._session = self._holding.append(self._session, self._stored, text)
+        self._stored += len(text)
+        self._unposted += text
+        self._renewed_at = self._tasks.monotonic()
+        self._store_due = self._renewed_at + limits().delta_interval_s
+
+    def _look(self) -> None:
+        """Nothing to store (a long prefill): read the flags, and renew the seat when it is time."""
+        if self._tasks.monotonic() - self._renewed_at >= limits().renew_s:
+            session = self._holding.apply(Renewed(epoch=self._holding.epoch))
+            self._renewed_at = self._tasks.monotonic()
+        else:
+            session = self._holding.look()
+        live = session.live
+        if live is None or (live.turn_id, live.version) != (self._turn.turn_id, self._turn.version):
+            raise SeatLost(f"turn {self._turn.turn_id} has ended without us")
+        self._session = session
+
+    def _post(self) -> None:
+        """Posts what is stored and was not posted; what is refused goes out with what comes next."""
+        if self._tasks.monotonic() - self._holding.asked_at > limits().stop_poll_s:
+            return  # the table was slow: by now the turn may have been stopped
+        connection_id = self._session.connection_id
+        if connection_id is None:  # hello tells it all
+            self._unposted = ""
+            return
+        try:
+            for text in pieces(self._unposted):
+                frame = TurnDelta(
+                    turn_id=self._turn.turn_id,
+                    version=self._turn.version,
+                    offset=self._stored - len(self._unposted),
+                    text=text,
+                )
+                self._holding.runner.poster.post(connection_id, frame)
+                self._unposted = self._unposted[len(text) :]
+        except NotPosted as refused:
+            self._interval = min(2 * self._interval, limits().delta_slowest_s)
+            self._post_due = self._tasks.monotonic() + self._interval
+            log.info("turn %s waits %.2f s: %s", self._turn.turn_id, self._interval, refused)
+        except Gone:
+            self._unposted = ""
+            self._session = self._holding.apply(Disconnected(connection_id=connection_id))
+        else:
+            self._interval = max(self._interval / 2, limits().delta_interval_s)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from lambda_image.service import ModelService
+    from lambda_image.waking import SleepingModel
 
 STARTED = time.monotonic()
 BUNDLE = Path(os.environ["BUNDLE_DIR"])
@@ -39,14 +40,16 @@ TOKENIZER = _tokenizer()
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Serves one session, `{"kind": "serve", "session_id": ..., "epoch": ...}`, or tests the whole model and
-    tells what serves here, `{"kind": "about"}`."""
+    """Serves one session, `{"kind": "serve", "session_id": ..., "epoch": ...}`; or tests the whole model and
+    tells what serves here, `{"kind": "about"}`; or replies, `{"kind": "tell", ...}` as in `direct.Tell`."""
     kind = event.get("kind")
-    if kind == "about":
-        return _service().about()
-    if kind != "serve":
-        raise ValueError(f"unknown kind of event {kind!r}; known: 'serve', 'about'")
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
+    if kind in ("about", "tell"):
+        from lambda_image import direct
+
+        return direct.about(_model()) if kind == "about" else direct.tell(_model(), event, deadline=deadline)
+    if kind != "serve":
+        raise ValueError(f"unknown kind of event {kind!r}; known: 'serve', 'about', 'tell'")
     return _service().serve(
         event["session_id"],
         event["epoch"],
@@ -57,7 +60,14 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 @cache
+def _model() -> "SleepingModel":
+    from lambda_image.service import make_model
+
+    return make_model(BUNDLE, READAHEAD, started=STARTED, tokenizer=TOKENIZER)
+
+
+@cache
 def _service() -> "ModelService":
     from lambda_image.service import make_service
 
-    return make_service(BUNDLE, READAHEAD, started=STARTED, tokenizer=TOKENIZER)
+    return make_service(_model())

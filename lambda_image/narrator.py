@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from session.export import newest
 from session.record import LiveTurn, Session, Turn
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ class Narrator(Protocol):
         max_tokens: int,
         seed: int,
         should_stop: Callable[[], bool],
-    ) -> "Iterator[Piece]": ...
+        continued: str = "",
+    ) -> "Iterator[Piece]":
+        """Streams a reply, or what follows `continued`, the beginning of one."""
+        ...
 
     def about(self) -> dict[str, object]:
         """What serves, JSON-ready, after a test of it all; raises what it finds wrong."""
@@ -32,11 +36,12 @@ class Narrator(Protocol):
 def prompt(session: Session, turns: Sequence[Turn], live: LiveTurn, world: "World") -> list[Message]:
     """The messages for the live turn: system prompt with the story facts, the story so far, what was said.
 
-    FAQ turns never enter it, nor turns that left no text.
+    Of each earlier turn the newest version with text counts. What the FAQ answered never enters, nor do
+    earlier versions of the live turn.
     """
     messages = [{"role": "system", "content": world.render_system(session.dialogue.facts())}]
-    for turn in turns:
-        if turn.source == "model" and turn.text.strip():
+    for turn in newest(turns):
+        if turn.source == "model" and turn.number < live.number:
             messages.append({"role": "user", "content": turn.said or world.opening_prompt})
             messages.append({"role": "assistant", "content": turn.text})
     messages.append({"role": "user", "content": live.said or world.opening_prompt})

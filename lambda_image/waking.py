@@ -1,11 +1,10 @@
-"""The model of this environment: not loaded, loading in a thread, or loaded for good."""
+"""The model of this environment: not loaded, loading beside the invocation, or loaded for good."""
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from lambda_image.narrator import Narrator
+from lambda_image.tasks import Task, Tasks
 
 
 class Reading(Protocol):
@@ -29,14 +28,19 @@ class SleepingModel:
     started: when this environment's process began (monotonic seconds).
     """
 
-    def __init__(self, load: Callable[[], Narrator], reading: Reading, started: float) -> None:
+    def __init__(
+        self, load: Callable[[], Narrator], reading: Reading, started: float, *, tasks: Tasks
+    ) -> None:
         self._load = load
         self._reading = reading
         self._began = started  # of the load that runs; the first one begins with the process
-        self._thread: threading.Thread | None = None
+        self._tasks = tasks
+        self._task: Task | None = None
         self._failure: Exception | None = None
         self.narrator: Narrator | None = None
         self.cold_start_s = 0.0  # how long the load took; init is part of the first one
+        self.measured = False  # whether nobody abandoned it: frozen time is no cold start
+        self.tokens_per_s: float | None = None  # of the last reply
 
     def wake(self, every: float) -> Iterator[tuple[int, int, float | None]]:
         """Loads the model; yields (bytes read, bytes in all, seconds left or None) every `every` seconds,
@@ -45,25 +49,23 @@ class SleepingModel:
         A load that an earlier caller abandoned is waited for, not begun again. Raises LoadError; the next
         call tries again.
         """
-        if self.narrator is not None:
+        if self.narrator is not None and self._task is None:
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="load", daemon=True)
-            self._thread.start()
-        due = time.monotonic()
+        self.measured = self._task is None
+        task = self._task = self._task or self._tasks.spawn("load", self._run)
+        due = self._tasks.monotonic()
         while True:
             yield self._progress()
-            now = time.monotonic()
+            now = self._tasks.monotonic()
             due = max(due + every, now)  # what came late is not made up for
-            self._thread.join(due - now)
-            if not self._thread.is_alive():
+            if task.join(due - now):
                 break
-        self._thread = None
+        self._task = None
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            self._began = time.monotonic()
+            self._began = self._tasks.monotonic()
             raise LoadError(str(failure)) from failure
-        self.cold_start_s = time.monotonic() - self._began
+        self.cold_start_s = self._tasks.monotonic() - self._began
 
     def _run(self) -> None:
         try:
@@ -73,6 +75,6 @@ class SleepingModel:
 
     def _progress(self) -> tuple[int, int, float | None]:
         loaded, total = self._reading.loaded_bytes, self._reading.total_bytes
-        elapsed = time.monotonic() - self._began
+        elapsed = self._tasks.monotonic() - self._began
         left = elapsed * (total - loaded) / loaded if loaded else None
         return loaded, total, left

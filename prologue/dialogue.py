@@ -1,4 +1,4 @@
-"""The prologue's player: lines, questions and countdown fragments, as a pure function of what happened.
+"""The prologue's player: lines, questions and what is told meanwhile, as a pure function of what happened.
 
 No I/O and no clock of its own. The state is only a log of what was told and the answers, so that any
 function can go on from it, and the whole transcript can be told again from the world's text.
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from prologue import pacing
 from session.errors import Refusal
 from session.events import (
     ChoiceView,
@@ -21,7 +22,7 @@ from session.events import (
 from session.limits import limits
 
 if TYPE_CHECKING:
-    from prologue.world import Question, World
+    from prologue.schema import Line, Question, World
 
 SKIPPED = ""
 
@@ -29,7 +30,8 @@ SKIPPED = ""
 class DialogueState(BaseModel):
     """What was told (`log`, in order: its index is the entry's `seq`) and what was answered.
 
-    Log entries: `opening:I`, `question:ID`, `reply:ID`, `fragment:I:PROGRESS`, `cue:NAME`, `done`.
+    Log entries: `opening:I`, `question:ID`, `reply:ID`, `fragment:I:PROGRESS`, `lull:I:PROGRESS`, `cue:NAME`,
+    `done`. Nothing that was told is ever taken back or changed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,7 +40,7 @@ class DialogueState(BaseModel):
     answers: Mapping[str, str] = {}  # question id -> story fact; SKIPPED if it was skipped
     choices: Mapping[str, str] = {}  # question id -> choice id, "" for free text
     paused: bool = False
-    fragment_at: float = 0.0
+    fragment_at: float = 0.0  # when the last fragment or lull was told
 
     @property
     def finished(self) -> bool:
@@ -46,6 +48,10 @@ class DialogueState(BaseModel):
 
     def tell(self, *refs: str) -> "DialogueState":
         return self.model_copy(update={"log": (*self.log, *refs)})
+
+    def count(self, kind: str) -> int:
+        """How many entries of a kind were told."""
+        return sum(ref.startswith(f"{kind}:") for ref in self.log)
 
     def facts(self) -> dict[str, str]:
         """The answers that were given: question id -> story fact."""
@@ -111,23 +117,47 @@ def skip(state: DialogueState, world: "World", question_id: str | None) -> Dialo
     return _ask_next(skipped.tell(f"reply:{question_id}"), world)
 
 
-def progress(state: DialogueState, world: "World", share: float, now: float) -> DialogueState:
-    """Tells the next countdown fragment when it is due.
+def progress(
+    state: DialogueState, world: "World", share: float, now: float, eta_s: float | None = None
+) -> DialogueState:
+    """Tells the next piece of the countdown when it is due, and lulls when there is none left.
 
-    A fragment is due when the loading (`share` of the bytes, 0 to 1) has come as far as the fragment stands
-    in the countdown, and also when nothing was told for a while; never two in quick succession.
+    After the curtain has risen once, a later start has lulls only: the countdown's story was told.
+
+    Args:
+        share: of the weights that are loaded, 0 to 1.
+        now: seconds.
+        eta_s: estimated seconds until the model is awake; None or 0 if nobody knows.
     """
-    told = sum(ref.startswith("fragment:") for ref in state.log)
-    waited = now - state.fragment_at
-    if state.paused or told >= len(world.countdown) or (told and waited < limits().fragment_gap_s):
+    if state.paused:
         return state
-    if told and share * len(world.countdown) < told and waited < limits().fragment_wait_s:
+    waited, told = now - state.fragment_at, state.count("fragment")
+    left = 0 if "cue:ready" in state.log or "cue:ready_early" in state.log else len(world.countdown) - told
+    if left > 0:
+        behind = share * len(world.countdown) >= told
+        due = not told or waited >= pacing.fragment_gap_s(left, waited, eta_s, behind=behind)
+        ref = f"fragment:{told}"
+    else:
+        due = waited >= pacing.lull_gap_s(_lulls_in_a_row(state))
+        ref = f"lull:{state.count('lull') % len(world.lulls)}"
+    if not due:
         return state
-    return state.tell(f"fragment:{told}:{share:.3f}").model_copy(update={"fragment_at": now})
+    return state.tell(f"{ref}:{share:.3f}").model_copy(update={"fragment_at": now})
+
+
+def _lulls_in_a_row(state: DialogueState) -> int:
+    """Since the last fragment or cue."""
+    others = [i for i, ref in enumerate(state.log) if ref.startswith(("fragment:", "cue:"))]
+    return sum(ref.startswith("lull:") for ref in state.log[others[-1] if others else 0 :])
 
 
 def cue(state: DialogueState, name: str) -> DialogueState:
-    """Tells one of the world's cues (`ready`, `ready_early`, `failed`)."""
+    """Tells one of the world's cues: `ready`, `ready_early`, `failed`, `retrying`.
+
+    The open question stays open. A failure after the first one has words of its own.
+    """
+    if name == "failed" and "cue:failed" in state.log:
+        name = "failed_again"
     return state.tell(f"cue:{name}")
 
 
@@ -169,33 +199,46 @@ def _fact(
 
 def _entry(seq: int, ref: str, state: DialogueState, world: "World") -> PrologueEntry:
     kind, _, rest = ref.partition(":")
-    if kind == "opening":
-        line = world.opening[int(rest)]
-        return PrologueLine(seq=seq, speaker=line.speaker, text=line.text, pause_ms=line.pause_ms)
-    if kind == "question":
-        question = _question(world, rest)
-        return PrologueQuestion(
-            seq=seq,
-            id=question.id,
-            speaker=question.speaker,
-            text=question.text,
-            choices=[ChoiceView(id=c.id, label=c.label) for c in question.choices],
-            free_text=question.free_text,
-            placeholder=question.placeholder,
-        )
-    if kind == "reply":
-        question = _question(world, rest)
-        return PrologueLine(seq=seq, speaker=question.speaker, text=_reply(question, state))
-    if kind == "fragment":
-        index, _, share = rest.partition(":")
-        fragment = world.countdown[int(index)]
-        return PrologueFragment(
-            seq=seq, speaker=fragment.speaker or "", text=fragment.text, progress=float(share)
-        )
-    if kind == "cue":
-        line = {"ready": world.ready, "ready_early": world.ready_early, "failed": world.failed}[rest]
-        return PrologueLine(seq=seq, speaker=line.speaker, text=line.text)
+    match kind:
+        case "opening":
+            return _line(seq, world.opening[int(rest)])
+        case "cue":
+            return _line(seq, _cues(world)[rest])
+        case "question":
+            question = _question(world, rest)
+            return PrologueQuestion(
+                seq=seq,
+                id=question.id,
+                speaker=question.speaker,
+                text=question.text,
+                choices=[ChoiceView(id=c.id, label=c.label) for c in question.choices],
+                free_text=question.free_text,
+                placeholder=question.placeholder,
+            )
+        case "reply":
+            question = _question(world, rest)
+            return PrologueLine(seq=seq, speaker=question.speaker, text=_reply(question, state))
+        case "fragment" | "lull":
+            index, _, share = rest.partition(":")
+            piece = (world.countdown if kind == "fragment" else world.lulls)[int(index)]
+            return PrologueFragment(
+                seq=seq, speaker=piece.speaker or "", text=piece.text, progress=float(share)
+            )
     return PrologueDone(seq=seq, answers=state.facts())
+
+
+def _line(seq: int, line: "Line") -> PrologueLine:
+    return PrologueLine(seq=seq, speaker=line.speaker, text=line.text, pause_ms=line.pause_ms)
+
+
+def _cues(world: "World") -> dict[str, "Line"]:
+    return {
+        "ready": world.ready,
+        "ready_early": world.ready_early,
+        "failed": world.failed,
+        "retrying": world.retrying,
+        "failed_again": world.failed_again,
+    }
 
 
 def _reply(question: "Question", state: DialogueState) -> str:

@@ -1,33 +1,43 @@
-"""The light function's Lambda handler: WebSocket events, and failed invocations of the model function."""
+"""The light function's Lambda handler: WebSocket events, and failed invocations of the model functions."""
 
 import json
 import logging
 import time
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import Field, Json, PositiveInt
 
+from prologue.invoking import ModelFunctions
 from prologue.service import PrologueService
-from prologue.world import load_world
-from session.record import Session
-from session.runner import InvokeRefused, Runner, UnknownSession
-from session.settings import CLIENT, Clients, Settings
+from prologue.world import titles
+from session.errors import Refusal
+from session.events import WorldView
+from session.runner import Runner, UnknownSession
+from session.settings import Clients, Settings
 
 if TYPE_CHECKING:
     from prologue.faq.match import Matcher
-    from prologue.world import World
 
 log = logging.getLogger(__name__)
 OK = {"statusCode": 200}
 
 
 class LightSettings(Settings):
-    model_function: str  # name or ARN that is invoked
+    models: Json[Annotated[dict[str, str], Field(min_length=1)]]  # functions by model, the default first
     worlds: str = "emerald-city"  # comma-separated names; the first is the default
     faq_dir: Path
+    aws_lambda_function_memory_size: PositiveInt = 1024  # Lambda sets it
+    model_memory_mb: PositiveInt = 10_240  # of the model functions
+
+    def offer(self) -> tuple[WorldView, ...]:
+        """Every world in every language, as it is told to listeners. Raises WorldError."""
+        return tuple(
+            WorldView(name=name, language=language, title=title)
+            for name in self.worlds.split(",")
+            for language, title in titles(self.worlds_dir / name).items()
+        )
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -40,7 +50,12 @@ def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     connection_id = request["connectionId"]
     match request["eventType"]:
         case "MESSAGE":
-            _service().message(connection_id, event.get("body") or "")
+            _service().message(
+                connection_id,
+                event.get("body") or "",
+                address=request.get("identity", {}).get("sourceIp") or "",
+                subject=(request.get("authorizer") or {}).get("subject"),
+            )
         case "DISCONNECT":
             _service().disconnected(connection_id)
         case "CONNECT":
@@ -57,9 +72,10 @@ def _failure(record: dict[str, Any]) -> None:
         "EventAgeExceeded": "All places are taken just now; try again in a minute.",
         "RetriesExhausted": f"The model function failed. {cause}".strip(),
     }.get(condition, condition)
+    again = condition == "EventAgeExceeded"
     try:
-        _service().invoke_failed(payload["session_id"], payload["epoch"], message)
-    except UnknownSession:
+        _service().invoke_failed(payload["session_id"], payload["epoch"], message, again)
+    except (UnknownSession, Refusal):
         log.info("session %s ended before its failure was known", payload["session_id"])
 
 
@@ -67,43 +83,32 @@ def _failure(record: dict[str, Any]) -> None:
 def _service() -> PrologueService:
     settings = LightSettings.from_environment()
     clients = Clients(settings)
-    lambda_client = boto3.client("lambda", config=CLIENT)
-
-    def invoke(session: Session, epoch: int) -> None:
-        event = {"kind": "serve", "session_id": session.session_id, "epoch": epoch}
-        try:
-            lambda_client.invoke(
-                FunctionName=settings.model_function,
-                InvocationType="Event",
-                Payload=json.dumps(event).encode(),
-            )
-        except (ClientError, BotoCoreError) as error:
-            raise InvokeRefused(str(error)) from error
+    world = settings.world_loader()
 
     @cache
-    def world(name: str) -> "World":
-        return load_world(settings.worlds_dir / name)
-
-    @cache
-    def matcher(name: str) -> "Matcher | None":
+    def matcher(name: str, language: str) -> "Matcher | None":
         from prologue.faq.embedder import NotBuiltError
         from prologue.faq.match import Matcher
 
         try:
-            return Matcher.load(settings.faq_dir, world(name))
+            return Matcher.load(settings.faq_dir, world(name, language))
         except NotBuiltError:
             log.exception("the FAQ is out of order; the story goes on without it")
             return None
 
+    runner = Runner(
+        store=clients.store,
+        poster=clients.poster,
+        worlds=world,
+        clock=time.time,
+        models=tuple(settings.models),
+        offer=settings.offer(),
+        environments=settings.capacity,
+        invoke=ModelFunctions(settings.models).invoke,
+    )
     return PrologueService(
-        Runner(
-            store=clients.store,
-            poster=clients.poster,
-            worlds=world,
-            clock=time.time,
-            invoke=invoke,
-        ),
-        worlds=tuple(settings.worlds.split(",")),
-        model_name=settings.model_name,
+        runner,
         matcher=matcher,
+        memory_mb=settings.aws_lambda_function_memory_size,
+        model_memory_mb=settings.model_memory_mb,
     )

@@ -1,6 +1,7 @@
 """A YAML document that knows the line of everything in it."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,50 @@ class YamlProblem(Exception):
         self.line = line
 
 
+def place(loc: Loc) -> str:
+    """`loc` as a writer would put it: `questions[2].choices[0].id`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc).lstrip(".")
+
+
+def top_level(source: bytes, keys: set[str]) -> dict[str, str]:
+    """Those of `keys` that the document has, if their values are plain; reads no further than them.
+
+    Raises YamlProblem.
+    """
+    found, depth = dict[str, str](), 0
+    key: str | None = None
+    with _located(source):
+        for event in yaml.parse(source, Loader=yaml.CSafeLoader):
+            if isinstance(event, yaml.CollectionStartEvent):
+                if depth == 0 and not isinstance(event, yaml.MappingStartEvent):
+                    break
+                depth += 1
+                key = None
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            elif depth == 1 and isinstance(event, yaml.ScalarEvent):
+                if key is not None and key in keys:
+                    found[key] = event.value
+                    if len(found) == len(keys):
+                        break
+                key = event.value if key is None else None
+    return found
+
+
+@contextmanager
+def _located(source: bytes) -> Iterator[None]:
+    """Makes a YamlProblem of whatever PyYAML finds wrong with `source`."""
+    try:
+        yield
+    except yaml.reader.ReaderError as error:
+        line = source[: error.position].count(b"\n") + 1
+        raise YamlProblem(line, f"not YAML: {error.reason}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reason = ", ".join(filter(None, (error.context, error.problem)))
+        raise YamlProblem(mark.line + 1 if mark else 1, f"not YAML: {reason}") from error
+
+
 @dataclass(frozen=True)
 class LocatedYaml:
     """`value` is the plain document; `root` is the same as nodes, None for an empty document."""
@@ -28,21 +73,14 @@ class LocatedYaml:
     @classmethod
     def parse(cls, source: bytes) -> "LocatedYaml":
         """Raises YamlProblem. libyaml's parser: a cold start of the light function waits for it."""
-        loader = None
-        try:
+        with _located(source):
             loader = yaml.CSafeLoader(source)
-            root = loader.get_single_node()
-            return cls(loader.construct_document(root) if root else None, root)
-        except yaml.reader.ReaderError as error:
-            line = source[: error.position].count(b"\n") + 1
-            raise YamlProblem(line, f"not YAML: {error.reason}") from error
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            reason = ", ".join(filter(None, (error.context, error.problem)))
-            raise YamlProblem(mark.line + 1 if mark else 1, f"not YAML: {reason}") from error
-        finally:
-            if loader:
+            try:
+                root = loader.get_single_node()
+                value = loader.construct_document(root) if root else None
+            finally:
                 loader.dispose()
+        return cls(value, root)
 
     def line(self, loc: Loc) -> int:
         """The line of what `loc` (keys and positions) names, or of its innermost part that exists."""

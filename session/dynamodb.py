@@ -1,40 +1,24 @@
-"""The store on DynamoDB: one table, one partition per session.
+"""The store on DynamoDB: one table, one partition per session (`session/items.py` has the items).
 
-| pk | sk | item |
-|---|---|---|
-| `session#ID` | `head` | the record, `rev` its version |
-| `session#ID` | `turn#NUMBER#VERSION` | a finished turn |
-| `connection#ID` | `head` | which session a connection speaks for |
-| `model#NAME` | `head` | when the model was last awake |
+Every condition is one that DynamoDB checks together with its write. A write whose answer was lost may be sent
+twice, by boto3 or by the caller: the second one meets the first one's mark and counts as done.
 """
 
-import json
-import time
 import uuid
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.exceptions import ClientError
-from pydantic import BaseModel
-
+from session import items
+from session.connections import Connections
+from session.house import House
+from session.items import values
 from session.record import Session, Turn
 from session.step import SeatLost
 from session.store import Conflict
+from session.table import Refused, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import UpdateItemOutputTypeDef
-
-Item = dict[str, Any]
-_REFUSALS = (
-    "ConditionalCheckFailedException",
-    "TransactionCanceledException",
-    "TransactionConflictException",
-)
-_encode = TypeSerializer().serialize
-_decode = TypeDeserializer().deserialize
 
 
 def table_definition(name: str) -> dict[str, Any]:
@@ -53,74 +37,50 @@ def table_definition(name: str) -> dict[str, Any]:
     }
 
 
-class DynamoStore:
+class DynamoStore(Connections):
     """See `session.store.Store` for what each method promises."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
-        self._client = client
-        self._table = table
+        super().__init__(Table(client, table))
+
+    # ---- sessions ----
 
     def load(self, session_id: str, now: float) -> Session | None:
-        item = self._get(f"session#{session_id}", now)
-        return _session(item) if item else None
+        item = self._table.living(items.session_key(session_id), now)
+        return items.session_from(item) if item else None
 
-    def commit(self, session: Session, archive: Sequence[Turn] = ()) -> Session:
+    def commit(
+        self, session: Session, archive: Sequence[Turn] = (), remove: Sequence[tuple[int, int]] = ()
+    ) -> Session:
         stored = session.model_copy(update={"rev": session.rev + 1})
         write_id = uuid.uuid4().hex
-        head: dict[str, Any] = {
-            "TableName": self._table,
-            "Item": _item(_head_key(session.session_id), _plain(stored) | {"write_id": write_id}),
-            "ConditionExpression": "#rev = :rev" if session.rev else "attribute_not_exists(pk)",
-        }
-        if session.rev:
-            head["ExpressionAttributeNames"] = {"#rev": "rev"}
-            head["ExpressionAttributeValues"] = {":rev": _encode(session.rev)}
-        turns = [{"TableName": self._table, "Item": self._turn_item(session, turn)} for turn in archive]
+        head = {"Item": items.session_item(stored, write_id), **_still(session.rev)}
+        puts = [items.turn_item(session, turn) for turn in archive]
+        if session.rev == 0 and session.subject is not None:
+            puts.append(items.entry_item(session.subject, session))
+        keys = [items.turn_key(session.session_id, *turn) for turn in remove]
         try:
-            if turns:
-                # boto3 adds the ClientRequestToken that makes a repeated transaction harmless.
-                puts = cast(Any, [{"Put": put} for put in (head, *turns)])
-                self._client.transact_write_items(TransactItems=puts)
+            if not puts and not keys:
+                self._table.put(**head)
             else:
-                self._client.put_item(**head, ReturnValuesOnConditionCheckFailure="ALL_OLD")
-        except ClientError as error:
-            if _code(error) not in _REFUSALS:
-                raise
-            # The client repeats a request whose answer was lost: then the write in the table is our own.
-            found = _found(error)
-            if found.get("write_id") != {"S": write_id}:
+                others = [{"Put": {"Item": item}} for item in puts]
+                others += [{"Delete": {"Key": key}} for key in keys]
+                self._table.transact({"Put": head}, *others, token=write_id)
+        except Refused as refused:
+            if refused.found.get("write_id") != {"S": write_id}:
                 raise Conflict(session.session_id) from None
         return stored
 
     def append_delta(self, session: Session, *, offset: int, text: str, seat_expires: float) -> Session:
         live, seat = session.live, session.seat
         assert live is not None
-        names = [
-            "live",
-            "chunks",
-            "length",
-            "turn_id",
-            "version",
-            "seat",
-            "epoch",
-            "holder",
-            "expires",
-            "rev",
-        ]
-        values = {
-            ":chunk": [text],
-            ":chars": len(text),
-            ":offset": offset,
-            ":expires": _number(seat_expires),
-            ":epoch": seat.epoch,
-            ":holder": seat.holder,
-            ":turn": live.turn_id,
-            ":version": live.version,
-            ":one": 1,
-        }
+        names = (
+            *("live", "chunks", "length", "turn_id", "version"),
+            *("seat", "epoch", "holder", "expires", "rev"),
+        )
         try:
-            answer = self._update(
-                Key=_head_key(session.session_id),
+            item = self._table.update(
+                items.session_key(session.session_id),
                 UpdateExpression=(
                     "SET #live.#chunks = list_append(#live.#chunks, :chunk), "
                     "#live.#length = #live.#length + :chars, "
@@ -131,75 +91,84 @@ class DynamoStore:
                     "AND #live.#version = :version AND #live.#length = :offset"
                 ),
                 ExpressionAttributeNames={f"#{name}": name for name in names},
-                ExpressionAttributeValues={key: _encode(value) for key, value in values.items()},
-                ReturnValues="ALL_NEW",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                ExpressionAttributeValues=values(
+                    chunk=[text],
+                    chars=len(text),
+                    offset=offset,
+                    expires=seat_expires,
+                    epoch=seat.epoch,
+                    holder=seat.holder,
+                    turn=live.turn_id,
+                    version=live.version,
+                    one=1,
+                ),
             )
-        except ClientError as error:
-            if _code(error) != "ConditionalCheckFailedException":
-                raise
-            found = _found(error)
-            if found and _is_own_delta(_session(found), session, offset, text):
-                return _session(found)  # our own write, repeated by the client
-            raise SeatLost(f"delta at {offset} of turn {live.turn_id} was refused") from None
-        return _session(answer["Attributes"])
+        except Refused as refused:
+            found = items.session_from(refused.found) if refused.found else None
+            if found is None or not _is_own_delta(found, session, offset, text):
+                raise SeatLost(f"delta at {offset} of turn {live.turn_id} was refused") from None
+            return found
+        return items.session_from(item)
 
-    def turns(self, session_id: str) -> list[Turn]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="pk = :pk AND begins_with(sk, :turn)",
-            ExpressionAttributeValues={":pk": {"S": f"session#{session_id}"}, ":turn": {"S": "turn#"}},
-            ConsistentRead=True,
+    def turns(self, session_id: str, now: float) -> list[Turn]:
+        found = self._table.below(f"session#{session_id}", items.TURN)
+        return [items.turn_from(item) for item in found if not items.expired(item, now)]
+
+    def erase(self, session: Session) -> None:
+        found = self._table.below(f"session#{session.session_id}", items.TURN, keys_only=True)
+        self._table.delete_all(found)
+        if session.connection_id is not None:
+            self.unbind_from(session.connection_id, session.session_id)
+        if session.subject is not None:
+            self._table.delete(items.entry_key(session.subject, session.session_id))
+        self._table.delete(items.session_key(session.session_id))
+
+    def sessions_of(self, subject: str, now: float) -> list[Session]:
+        entries = self._table.below(f"subject#{subject}", items.SESSION, keys_only=True)
+        ids = [items.text_in(entry, "sk").removeprefix(items.SESSION) for entry in entries]
+        heads = self._table.get_all([items.session_key(session_id) for session_id in ids])
+        living = [items.session_from(head) for head in heads if not items.expired(head, now)]
+        return sorted(
+            (session for session in living if not session.deleted),
+            key=lambda session: (session.created, session.session_id),
+            reverse=True,
         )
-        return [Turn.model_validate(_values(item)) for page in pages for item in page["Items"]]
 
-    def bind(self, connection_id: str, session_id: str, expires: int) -> None:
-        key = {"pk": {"S": f"connection#{connection_id}"}, "sk": {"S": "head"}}
-        item = _item(key, {"session_id": session_id, "expires": expires})
-        self._client.put_item(TableName=self._table, Item=item)
+    # ---- houses and addresses ----
 
-    def session_of(self, connection_id: str, now: float) -> str | None:
-        item = self._get(f"connection#{connection_id}", now)
-        return item["session_id"]["S"] if item else None
+    def load_house(self, model_name: str) -> House:
+        item = self._table.get(items.house_key(model_name))
+        return items.house_from(item) if item else House(model_name=model_name)
 
-    def unbind(self, connection_id: str) -> None:
-        key = {"pk": {"S": f"connection#{connection_id}"}, "sk": {"S": "head"}}
-        self._client.delete_item(TableName=self._table, Key=key)
+    def commit_house(self, house: House) -> House:
+        stored = house.model_copy(update={"rev": house.rev + 1})
+        write_id = uuid.uuid4().hex
+        try:
+            self._table.put(Item=items.house_item(stored, write_id), **_still(house.rev))
+        except Refused as refused:
+            if refused.found.get("write_id") != {"S": write_id}:
+                raise Conflict(f"house of {house.model_name}") from None
+        return stored
 
-    def note_model(self, name: str, now: float) -> None:
-        key = {"pk": {"S": f"model#{name}"}, "sk": {"S": "head"}}
-        self._client.put_item(TableName=self._table, Item=_item(key, {"seen": _number(now)}))
-
-    def model_seen(self, name: str) -> float:
-        item = self._get(f"model#{name}", now=0.0)
-        return float(item["seen"]["N"]) if item else 0.0
-
-    def _update(self, **arguments: Any) -> "UpdateItemOutputTypeDef":
-        """UpdateItem, repeated while a transaction on the item is under way (boto3 does not)."""
-        for wait in (0.02, 0.05, 0.1, 0.2):
-            try:
-                return self._client.update_item(TableName=self._table, **arguments)
-            except ClientError as error:
-                if _code(error) != "TransactionConflictException":
-                    raise
-            time.sleep(wait)
-        return self._client.update_item(TableName=self._table, **arguments)
-
-    def _get(self, pk: str, now: float) -> Item | None:
-        answer = self._client.get_item(
-            TableName=self._table, Key={"pk": {"S": pk}, "sk": {"S": "head"}}, ConsistentRead=True
+    def count_session(self, address: str, now: float) -> int:
+        item = self._table.update(
+            items.address_key(address, now),
+            UpdateExpression="SET #expires = :expires ADD stories :one",
+            ExpressionAttributeNames={"#expires": "expires"},
+            ExpressionAttributeValues=values(one=1, expires=items.address_expires(now)),
         )
-        item = answer.get("Item")
-        if item is None or ("expires" in item and float(item["expires"]["N"]) <= now):
-            return None
-        return item
+        return int(items.number_in(item, "stories"))
 
-    def _turn_item(self, session: Session, turn: Turn) -> Item:
-        key = {
-            "pk": {"S": f"session#{session.session_id}"},
-            "sk": {"S": f"turn#{turn.number:06d}#{turn.version:03d}"},
-        }
-        return _item(key, _plain(turn) | {"expires": session.expires})
+
+def _still(rev: int) -> dict[str, Any]:
+    """The condition that nobody wrote since `rev`."""
+    if rev == 0:
+        return {"ConditionExpression": "attribute_not_exists(pk)"}
+    return {
+        "ConditionExpression": "#rev = :rev",
+        "ExpressionAttributeNames": {"#rev": "rev"},
+        "ExpressionAttributeValues": values(rev=rev),
+    }
 
 
 def _is_own_delta(found: Session, sent: Session, offset: int, text: str) -> bool:
@@ -209,39 +178,6 @@ def _is_own_delta(found: Session, sent: Session, offset: int, text: str) -> bool
         and mine is not None
         and (found.seat.epoch, found.seat.holder) == (sent.seat.epoch, sent.seat.holder)
         and (live.turn_id, live.version) == (mine.turn_id, mine.version)
+        and live.length == offset + len(text)
         and live.text[offset:] == text
     )
-
-
-def _head_key(session_id: str) -> Item:
-    return {"pk": {"S": f"session#{session_id}"}, "sk": {"S": "head"}}
-
-
-def _plain(record: BaseModel) -> dict[str, Any]:
-    return cast(dict[str, Any], json.loads(record.model_dump_json(), parse_float=Decimal))
-
-
-def _number(value: float) -> Decimal:
-    return Decimal(repr(value))
-
-
-def _item(key: Item, values: Mapping[str, Any]) -> Item:
-    return key | {name: _encode(value) for name, value in values.items()}
-
-
-def _values(item: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {name: _decode(value) for name, value in item.items()}
-    return cast(dict[str, Any], json.loads(json.dumps(plain, default=float)))
-
-
-def _session(item: Mapping[str, Any]) -> Session:
-    return Session.model_validate(_values(item))
-
-
-def _found(error: ClientError) -> Item:
-    """The item that a failed condition met; a failed transaction does not tell it."""
-    return cast(Item, error.response.get("Item", {}))
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))

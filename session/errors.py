@@ -26,6 +26,7 @@ Code = Literal[
     "nothing_to_continue",
     "not_from_faq",
     "turn_too_long",
+    "too_many_versions",
     "no_subject",
     "house_full",
     "too_many_sessions",
@@ -82,6 +83,7 @@ _TEXTS: dict[Code, tuple[str, str]] = {
     "nothing_to_continue": ("That turn did not break off.", "Use retry for another version of it."),
     "not_from_faq": ("That turn was not answered from the FAQ.", "Use retry for another version of it."),
     "turn_too_long": ("That turn is as long as a turn can be.", "Go on with say."),
+    "too_many_versions": ("That turn has as many versions as a turn can have.", "Go on with say."),
     "no_subject": (
         "Stories can be listed only where you are signed in.",
         "Keep each story's session_id and resume_key: they open it anywhere.",

@@ -38,7 +38,7 @@ class SessionReady(Frame):
     type: Literal["session.ready"] = "session.ready"
     v: int = VERSION
     session_id: str
-    resume_key: str | None = None  # told once, when the session is made
+    resume_key: str | None = None  # told when the session is made, or to a client that may have missed it
     world: str
     language: str = "en"
     title: str = ""  # the listener's own name of the story
@@ -54,6 +54,7 @@ class TurnSnapshot(Frame):
     said: str
     text: str
     status: TurnStatus | Literal["waiting", "running"]
+    finish_reason: str | None = None  # of an ended turn
     source: Literal["model", "faq"]
 
 

@@ -9,9 +9,14 @@ from session.record import Turn
 
 @dataclass(frozen=True, kw_only=True)
 class Resumed:
-    """A client said hello with the right key on this connection."""
+    """A client said hello with the right key on this connection.
+
+    Or it said its first hello again: then it may have missed its key, and is told a further one.
+    """
 
     connection_id: str
+    resume_key: str | None = None
+    resume_hash: str = ""  # of all keys then, in place of those before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,7 @@ class Said:
 class Stopped:
     turn_id: str
     seen: int | None = None  # code points on the listener's screen
+    version: int | None = None  # None: whichever runs
 
 
 @dataclass(frozen=True, kw_only=True)

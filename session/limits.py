@@ -25,6 +25,9 @@ class Limits(BaseModel):
     wake_after_s: PositiveFloat
     fragment_gap_s: PositiveFloat
     fragment_wait_s: PositiveFloat
+    lull_growth: PositiveFloat
+    lull_wait_s: PositiveFloat
+    turn_versions: PositiveInt
     session_turns: PositiveInt
     session_tokens: PositiveInt
     daily_turns: PositiveInt
@@ -33,6 +36,7 @@ class Limits(BaseModel):
     frames_per_s: PositiveInt
     queue_places: PositiveInt
     queue_s: PositiveFloat
+    queue_limit_s: PositiveFloat
     slot_s: PositiveFloat
     turn_room_s: PositiveFloat
     estimates: PositiveInt

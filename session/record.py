@@ -97,6 +97,7 @@ class Turn(Record):
             said=self.said,
             text=self.text,
             status=self.status,
+            finish_reason=self.finish_reason,
             source=self.source,
         )
 
@@ -127,7 +128,7 @@ class Session(Record):
     """The head item."""
 
     session_id: str
-    resume_hash: str
+    resume_hash: str  # of each key that opens it; a space between
     world: str
     language: str = "en"
     title: str = ""

@@ -1,7 +1,7 @@
 """What a client may send: JSON text frames that name an `action`, and how they are read.
 
 Every frame that changes something may be sent again: the answer is the same. `turn_id`s are made by the
-client; `version` says which version of a turn the client means, so that a repeated frame changes nothing twice.
+client; `version` says which version of a turn is meant, so that a repeated frame changes nothing twice.
 """
 
 from typing import Annotated, Literal
@@ -60,10 +60,14 @@ class Say(ClientFrame):
 
 
 class Stop(ClientFrame):
-    """Ends a turn. With `seen` (code points), the text ends where the listener's screen stood still."""
+    """Ends a turn. With `seen` (code points), the text ends where the listener's screen stood still.
+
+    With `version`, a stop that comes late never ends a version told since, and one that comes early waits.
+    """
 
     action: Literal["stop"]
     turn_id: Id
+    version: int | None = Field(default=None, ge=1)
     seen: int | None = Field(default=None, ge=0)
 
 

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 from prologue import dialogue
 from session import state
-from session.actions import Action, Invoke, Post, PostSnapshot, PostTo
-from session.events import MAX_FRAME_BYTES, Frame, PrologueEntry, SessionSnapshot, TurnSnapshot
-from session.inputs import Disconnected, Input, InvokeFailed
+from session.actions import Action, Erase, Invoke, Post, PostSnapshot, PostTo
+from session.capacity import BUSY, Capacity
+from session.errors import Refusal
+from session.events import Frame, SessionReady, SessionSnapshot, WorldView
+from session.inputs import Disconnected, HouseFull, Input, InvokeFailed
 from session.posting import Gone, NotPosted, Poster
 from session.record import Session
-from session.step import Outcome
+from session.snapshots import snapshots
+from session.step import Outcome, SeatLost
 from session.store import Conflict, Store
 
 if TYPE_CHECKING:
@@ -22,23 +25,33 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _TRIES = 20
-_SNAPSHOT_BYTES = MAX_FRAME_BYTES - 2048  # room for the frame around the parts
 
 Invoker = Callable[[Session, int], None]  # (session, epoch); raises InvokeRefused
 
 
 class InvokeRefused(Exception):
-    """Lambda did not take the event."""
+    """Lambda did not take the event. `again`: it may well do so a little later."""
+
+    def __init__(self, message: str, again: bool = False) -> None:
+        super().__init__(message)
+        self.again = again
 
 
 class UnknownSession(Exception):
     """There is no such session (any more)."""
 
 
+LOST = (SeatLost, UnknownSession, Refusal)  # what a holder meets when its session has gone on without it
+
+
 class Runner:
     """Args:
-    invoke: asks Lambda for an asynchronous invocation; hosts that never invoke leave it out.
+    worlds: the world of that name, in that language.
     clock: epoch seconds.
+    models: that a listener may choose from; the first is the default.
+    offer: the worlds that a listener may choose from; the first is the default.
+    environments: how many of a model's environments may work at a time.
+    invoke: asks Lambda for an asynchronous invocation; hosts that never invoke leave it out.
     """
 
     def __init__(
@@ -46,21 +59,32 @@ class Runner:
         *,
         store: Store,
         poster: Poster,
-        worlds: Callable[[str], "World"],
+        worlds: Callable[[str, str], "World"],
         clock: Callable[[], float],
+        models: tuple[str, ...] = (),
+        offer: tuple[WorldView, ...] = (),
+        environments: int = 1,
         invoke: Invoker | None = None,
     ) -> None:
         self.store = store
         self.poster = poster
         self.clock = clock
-        self.world = worlds
+        self.worlds = worlds
+        self.models = models
+        self.offer = offer
+        self.capacity = Capacity(store, clock, environments)
         self._invoke = invoke
 
-    def start(self, session: Session, resume_key: str) -> Session:
-        """Stores and greets a new session."""
-        outcome = state.start(session, resume_key, self.clock(), self.world(session.world))
+    def world(self, session: Session) -> "World":
+        return self.worlds(session.world, session.language)
+
+    def start(self, session: Session, resume_key: str, bind: Callable[[], None] = lambda: None) -> Session:
+        """Stores and greets a new session. `bind` gives it its connection, once it is there and before
+        anything is posted; what it raises is passed on."""
+        outcome = state.start(session, resume_key, self.clock(), self.world(session))
         assert outcome.session is not None
         stored = self.store.commit(outcome.session)
+        bind()
         self._act(stored, outcome.actions)
         return stored
 
@@ -70,11 +94,13 @@ class Runner:
         Raises:
             UnknownSession, Refusal, SeatLost: nothing was stored or posted.
         """
+        return self.apply_made(session_id, lambda _: event)
+
+    def apply_made(self, session_id: str, make: Callable[[Session], Input]) -> Session:
+        """As `apply`, with an input that is made from the record; what it looks up fits that record."""
         for _ in range(_TRIES):
-            session = self.store.load(session_id, self.clock())
-            if session is None:
-                raise UnknownSession(session_id)
-            outcome = state.receive(session, event, self.clock(), self.world(session.world))
+            session = self.load(session_id)
+            outcome = state.receive(session, make(session), self.clock(), self.world(session))
             try:
                 stored = self._store(session, outcome)
             except Conflict:
@@ -83,10 +109,17 @@ class Runner:
             return stored
         raise Conflict(f"session {session_id} was written by others {_TRIES} times in a row")
 
+    def load(self, session_id: str) -> Session:
+        """The record as it is now. Raises UnknownSession."""
+        session = self.store.load(session_id, self.clock())
+        if session is None:
+            raise UnknownSession(session_id)
+        return session
+
     def _store(self, session: Session, outcome: Outcome) -> Session:
         if outcome.session is None:
             return session
-        return self.store.commit(outcome.session, outcome.archive)
+        return self.store.commit(outcome.session, outcome.archive, outcome.remove)
 
     def _act(self, session: Session, actions: Iterable[Action]) -> None:
         gone = False
@@ -95,26 +128,33 @@ class Runner:
                 case Post(frame):
                     gone = gone or not self.post(session, frame)
                 case PostSnapshot():
-                    frames = self.snapshot(session.session_id)
-                    gone = gone or not all(self.post(session, frame) for frame in frames)
+                    gone = gone or not all(self.post(session, frame) for frame in self.snapshot(session))
                 case PostTo(connection_id, frame):
                     self.post_quietly(connection_id, frame)
                 case Invoke(epoch):
                     self._ask(session, epoch)
+                case Erase():
+                    self.store.erase(session)
         if gone and session.connection_id:
-            self.apply(session.session_id, Disconnected(connection_id=session.connection_id))
+            self._tell(session, Disconnected(connection_id=session.connection_id))
 
     def post(self, session: Session, frame: Frame) -> bool:
         """Posts to the session's connection; False if it is gone."""
         if session.connection_id is None:
             return True
         try:
-            self.poster.post(session.connection_id, frame)
+            self.poster.post(session.connection_id, self._complete(frame))
         except Gone:
             return False
         except NotPosted as error:  # it is stored: the next hello or ping tells it again
             log.warning("a frame for %s was not posted: %s", session.connection_id, error)
         return True
+
+    def _complete(self, frame: Frame) -> Frame:
+        """The greeting also tells what can be chosen here."""
+        if isinstance(frame, SessionReady):
+            return frame.model_copy(update={"models": list(self.models), "worlds": list(self.offer)})
+        return frame
 
     def post_quietly(self, connection_id: str, frame: Frame) -> None:
         """Posts where nothing depends on it."""
@@ -126,46 +166,30 @@ class Runner:
     def _ask(self, session: Session, epoch: int) -> None:
         if self._invoke is None:
             raise RuntimeError("this host has no invoker: only the light function wakes the model")
+        answer: Input
         try:
-            self._invoke(session, epoch)
+            place = self.capacity.ask(session.model_name, session.session_id, epoch)
+            if place is None:
+                self._invoke(session, epoch)
+                return
+            answer = HouseFull(epoch=epoch, place=place.place, eta_s=place.eta_s)
+        except BUSY as busy:
+            answer = InvokeFailed(epoch=epoch, message=str(busy), again=True)
         except InvokeRefused as refused:
             log.warning("invoke refused for %s: %s", session.session_id, refused)
-            self.apply(session.session_id, InvokeFailed(epoch=epoch, message=str(refused)))
+            self.capacity.leave(session.model_name, session.session_id, epoch)
+            answer = InvokeFailed(epoch=epoch, message=str(refused), again=refused.again)
+        self._tell(session, answer)
 
-    def snapshot(self, session_id: str) -> list[SessionSnapshot]:
+    def _tell(self, session: Session, event: Input) -> None:
+        """An input that follows from what was done; a session that is gone by now needs it no more."""
+        try:
+            self.apply(session.session_id, event)
+        except (UnknownSession, Refusal):
+            log.info("session %s was deleted meanwhile", session.session_id)
+
+    def snapshot(self, session: Session) -> list[SessionSnapshot]:
         """The whole story so far in frames of at most 32 KB, read after the connection was written."""
-        session = self.store.load(session_id, self.clock())
-        if session is None:
-            raise UnknownSession(session_id)
-        turns = [turn.snapshot() for turn in self.store.turns(session_id)]
-        live = session.live
-        if live is not None and all(turn.turn_id != live.turn_id for turn in turns):  # it may just have ended
-            turns.append(live.snapshot())
-        told = dialogue.entries(session.dialogue, self.world(session.world))
-        return _parts(told, turns, session.dialogue)
-
-
-def _parts(
-    told: list[PrologueEntry], turns: list[TurnSnapshot], state: dialogue.DialogueState
-) -> list[SessionSnapshot]:
-    groups: list[list[PrologueEntry | TurnSnapshot]] = [[]]
-    answered = state.facts()
-    size = len(str(answered).encode())
-    for piece in (*told, *turns):
-        weight = len(piece.wire()) + 1
-        if size + weight > _SNAPSHOT_BYTES:
-            groups.append([])
-            size = 0
-        size += weight
-        groups[-1].append(piece)
-    return [
-        SessionSnapshot(
-            turns=[piece for piece in group if isinstance(piece, TurnSnapshot)],
-            prologue=[piece for piece in group if not isinstance(piece, TurnSnapshot)],
-            answered=answered if number == 1 else {},
-            paused=state.paused,
-            part=number,
-            parts=len(groups),
-        )
-        for number, group in enumerate(groups, 1)
-    ]
+        session = self.load(session.session_id)
+        told = dialogue.entries(session.dialogue, self.world(session))
+        return snapshots(session, self.store.turns(session.session_id, self.clock()), told)

@@ -4,18 +4,21 @@ boto3 itself reads where AWS is: region, credentials and, on the local stage, `A
 """
 
 import os
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import boto3
 from botocore.config import Config
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from prologue.world import WORLDS
+from prologue.world import WORLDS, load_world
 from session.dynamodb import DynamoStore
 from session.posting import GatewayPoster
+
+if TYPE_CHECKING:
+    from prologue.world import World
 
 CLIENT = Config(
     connect_timeout=3,
@@ -23,6 +26,8 @@ CLIENT = Config(
     tcp_keepalive=True,
     retries={"mode": "standard", "total_max_attempts": 4},
 )
+# Posting has its own patience: boto3 would try a refused delta again for seconds, and past a stop.
+POSTING = CLIENT.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 
 
 class Settings(BaseModel):
@@ -32,12 +37,21 @@ class Settings(BaseModel):
 
     table_name: str
     callback_url: str = Field(pattern=r"^https?://")  # of @connections: https://API.../STAGE
-    model_name: str
     worlds_dir: Path = WORLDS
+    capacity: PositiveInt = 1  # environments of one model function that may work at a time
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         return cls.model_validate({name.lower(): value for name, value in environment.items()})
+
+    def world_loader(self) -> "Callable[[str, str], World]":
+        """Loads worlds by name and language, each once. They were checked when they were built in."""
+
+        @cache
+        def world(name: str, language: str) -> "World":
+            return load_world(self.worlds_dir / name, language, checked=True)
+
+        return world
 
 
 class Clients:
@@ -54,6 +68,6 @@ class Clients:
     @cached_property
     def poster(self) -> GatewayPoster:
         client = boto3.client(
-            "apigatewaymanagementapi", endpoint_url=self._settings.callback_url, config=CLIENT
+            "apigatewaymanagementapi", endpoint_url=self._settings.callback_url, config=POSTING
         )
         return GatewayPoster(client)

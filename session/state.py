@@ -8,8 +8,7 @@ step is atomic, and whatever was posted is in the table. `docs/protocol.md` has 
 from typing import TYPE_CHECKING
 
 from prologue import dialogue
-from session import holder, listener
-from session.events import SessionReady
+from session import holder, listener, settling, starts
 from session.inputs import HolderInput, Input
 from session.record import Session
 from session.step import Outcome, Step
@@ -23,7 +22,7 @@ def receive(session: Session, event: Input, now: float, world: "World") -> Outco
 
     Raises:
         Refusal: the listener asked for something that cannot be; the record stays as it is.
-        SeatLost: a holder's epoch is no longer the seat's.
+        SeatLost: a holder's epoch is no longer the seat's, or nothing waits for the holder that was called.
     """
     step = Step(session, now, world)
     if isinstance(event, HolderInput):
@@ -36,18 +35,9 @@ def receive(session: Session, event: Input, now: float, world: "World") -> Outco
 def start(session: Session, resume_key: str, now: float, world: "World") -> Outcome:
     """A new session's first moment: greeting, opening lines, first question."""
     step = Step(session, now, world)
-    step.post(
-        SessionReady(
-            session_id=session.session_id,
-            resume_key=resume_key,
-            world=session.world,
-            model=session.model_name,
-            models=[session.model_name],
-            resumed=False,
-        )
-    )
+    step.post(settling.ready(session, resumed=False, resume_key=resume_key))
     step.tell(dialogue.begin(world))
     step.post_status()
     if world.wake == "hello":
-        step.call_model()
+        starts.call(step)
     return step.outcome()

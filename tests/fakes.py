@@ -8,6 +8,7 @@ from functools import cache
 
 from prologue.world import WORLDS, World, load_world
 from session.events import Frame, parse_server_frame
+from session.house import House
 from session.posting import Gone, NotPosted
 from session.record import Session, Turn
 from session.step import SeatLost
@@ -28,13 +29,22 @@ class Clock:
 
 
 @dataclass
+class Binding:
+    session_id: str
+    expires: int
+    second: int = 0
+    frames: int = 0  # in that second
+
+
+@dataclass
 class MemoryStore:
     """Keeps the promises of `session.store.Store`; records are frozen, so they are kept as they are."""
 
     heads: dict[str, Session] = field(default_factory=dict)
     archived: dict[str, list[Turn]] = field(default_factory=dict)
-    connections: dict[str, str] = field(default_factory=dict)
-    seen: dict[str, float] = field(default_factory=dict)
+    connections: dict[str, Binding] = field(default_factory=dict)
+    houses: dict[str, House] = field(default_factory=dict)
+    addresses: dict[tuple[str, int], int] = field(default_factory=dict)  # by address and day
     conflicts: int = 0  # so many commits fail first
     lock: threading.RLock = field(default_factory=threading.RLock)  # the delivery has its own thread
 
@@ -42,17 +52,23 @@ class MemoryStore:
         found = self.heads.get(session_id)
         return found if found and found.expires > now else None
 
-    def commit(self, session: Session, archive: Sequence[Turn] = ()) -> Session:
+    def commit(
+        self, session: Session, archive: Sequence[Turn] = (), remove: Sequence[tuple[int, int]] = ()
+    ) -> Session:
+        session_id = session.session_id
         with self.lock:
-            known = self.heads.get(session.session_id)
+            known = self.heads.get(session_id)
             if self.conflicts:
                 self.conflicts -= 1
-                raise Conflict(session.session_id)
+                raise Conflict(session_id)
             if (known.rev if known else 0) != session.rev:
-                raise Conflict(session.session_id)
+                raise Conflict(session_id)
             stored = session.model_copy(update={"rev": session.rev + 1})
-            self.heads[session.session_id] = stored
-            self.archived.setdefault(session.session_id, []).extend(archive)
+            self.heads[session_id] = stored
+            if archive or remove:
+                gone = {*remove, *((turn.number, turn.version) for turn in archive)}
+                kept = [t for t in self.archived.get(session_id, ()) if (t.number, t.version) not in gone]
+                self.archived[session_id] = [*kept, *archive]
             return stored
 
     def append_delta(self, session: Session, *, offset: int, text: str, seat_expires: float) -> Session:
@@ -60,39 +76,90 @@ class MemoryStore:
             return self._append(session, offset, text, seat_expires)
 
     def _append(self, session: Session, offset: int, text: str, seat_expires: float) -> Session:
-        known, mine = self.heads[session.session_id], session.live
-        live = known.live
+        known, mine = self.heads.get(session.session_id), session.live
         assert mine is not None
         if (
-            live is None
-            or (live.turn_id, live.version, live.length) != (mine.turn_id, mine.version, offset)
+            known is None
+            or (live := known.live) is None
+            or (live.turn_id, live.version) != (mine.turn_id, mine.version)
             or (known.seat.epoch, known.seat.holder) != (session.seat.epoch, session.seat.holder)
         ):
             raise SeatLost(session.session_id)
+        if live.length != offset:
+            if live.length == offset + len(text) and live.text[offset:] == text:
+                return known  # our own write, repeated
+            raise SeatLost(session.session_id)
         grown = live.model_copy(update={"chunks": (*live.chunks, text), "length": live.length + len(text)})
         seat = known.seat.model_copy(update={"expires": seat_expires})
-        self.heads[session.session_id] = known.model_copy(
-            update={"live": grown, "seat": seat, "rev": known.rev + 1}
+        stored = known.model_copy(update={"live": grown, "seat": seat, "rev": known.rev + 1})
+        self.heads[session.session_id] = stored
+        return stored
+
+    def turns(self, session_id: str, now: float = 0.0) -> list[Turn]:
+        with self.lock:
+            head = self.heads.get(session_id)
+            if head is not None and head.expires <= now:  # turns expire with their session
+                return []
+            return sorted(self.archived.get(session_id, ()), key=lambda turn: (turn.number, turn.version))
+
+    def erase(self, session: Session) -> None:
+        with self.lock:
+            self.archived.pop(session.session_id, None)
+            bound = self.connections.get(session.connection_id or "")
+            if bound is not None and bound.session_id == session.session_id:
+                del self.connections[session.connection_id or ""]
+            self.heads.pop(session.session_id, None)
+
+    def sessions_of(self, subject: str, now: float) -> list[Session]:
+        with self.lock:
+            living = [s for s in self.heads.values() if s.subject == subject and s.expires > now]
+        return sorted(
+            (session for session in living if not session.deleted),
+            key=lambda session: (session.created, session.session_id),
+            reverse=True,
         )
-        return self.heads[session.session_id]
 
-    def turns(self, session_id: str) -> list[Turn]:
-        return sorted(self.archived.get(session_id, []), key=lambda turn: (turn.number, turn.version))
-
-    def bind(self, connection_id: str, session_id: str, expires: int) -> None:
-        self.connections[connection_id] = session_id
+    def bind(
+        self, connection_id: str, session_id: str, expires: int, *, instead_of: str | None, now: float = 0.0
+    ) -> None:
+        with self.lock:
+            known = self.connections.setdefault(connection_id, Binding(session_id, expires))
+            if known.session_id not in (session_id, instead_of) and known.expires > now:
+                raise Conflict(connection_id)
+            known.session_id, known.expires = session_id, expires
 
     def session_of(self, connection_id: str, now: float) -> str | None:
-        return self.connections.get(connection_id)
+        known = self.connections.get(connection_id)
+        return known.session_id if known and known.expires > now else None
+
+    def frame(self, connection_id: str, now: float) -> tuple[str, int] | None:
+        with self.lock:
+            known = self.connections.get(connection_id)
+            if known is None or known.expires <= now:
+                return None
+            known.frames = known.frames + 1 if known.second == int(now) else 1
+            known.second = int(now)
+            return known.session_id, known.frames
 
     def unbind(self, connection_id: str) -> None:
         self.connections.pop(connection_id, None)
 
-    def note_model(self, name: str, now: float) -> None:
-        self.seen[name] = now
+    def load_house(self, model_name: str) -> House:
+        return self.houses.get(model_name) or House(model_name=model_name)
 
-    def model_seen(self, name: str) -> float:
-        return self.seen.get(name, 0.0)
+    def commit_house(self, house: House) -> House:
+        with self.lock:
+            if self.load_house(house.model_name).rev != house.rev:
+                raise Conflict(house.model_name)
+            stored = house.model_copy(update={"rev": house.rev + 1})
+            self.houses[house.model_name] = stored
+            return stored
+
+    def count_session(self, address: str, now: float) -> int:
+        with self.lock:
+            today = (address, int(now // 86_400))
+            self.addresses[today] = self.addresses.get(today, 0) + 1
+            return self.addresses[today]
 
 
 @dataclass

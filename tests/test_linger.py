@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from lambda_image import linger, service
+from lambda_image import linger, visit
 from session.events import TurnDone
-from session.inputs import Disconnected, Said, Skipped
+from session.inputs import Disconnected, Skipped
 from session.limits import limits
 from session.prices import prices
 from session.record import Session
@@ -17,7 +17,7 @@ from tests.theatre import Theatre
 @pytest.fixture
 def lingering(monkeypatch: pytest.MonkeyPatch) -> None:
     changed = limits().model_copy(update={"linger_s": 1.0, "linger_poll_s": 0.02, "renew_s": 0.1})
-    for module in (service, linger):
+    for module in (visit, linger):
         monkeypatch.setattr(module, "limits", lambda: changed)
 
 
@@ -26,7 +26,7 @@ def meanwhile(theatre: Theatre, act: Callable[[int], None]) -> None:
     load, looks = theatre.store.load, iter(range(1000))
 
     def look(session_id: str, now: float) -> Session | None:
-        if any(isinstance(frame, TurnDone) for frame in theatre.posted(TurnDone)):
+        if theatre.posted(TurnDone):
             theatre.store.load = load  # type: ignore[method-assign]
             act(next(looks))
             theatre.store.load = look  # type: ignore[method-assign]
@@ -41,7 +41,7 @@ def test_it_lingers_for_the_next_turn_and_counts_what_that_costs(caplog: pytest.
 
     def say(look: int) -> None:
         if look == 5:
-            theatre.runner.apply("s", Said(turn_id="t", text="I knock.", seed=1))
+            theatre.say("t")
 
     meanwhile(theatre, say)
     theatre.runner.apply("s", Skipped(question_id=None))
@@ -49,7 +49,7 @@ def test_it_lingers_for_the_next_turn_and_counts_what_that_costs(caplog: pytest.
         assert theatre.serve() == "released"
     assert [turn.turn_id for turn in theatre.store.turns("s")] == ["opening", "t"]
     assert theatre.invoked == [1]
-    costs = [f.metrics for f in theatre.posted(TurnDone) if isinstance(f, TurnDone) and f.metrics]
+    costs = [frame.metrics for frame in theatre.posted(TurnDone) if frame.metrics]
     told_only = prices().compute(seconds=costs[1].total_s, memory_mb=10_240)
     assert costs[1].cost_usd > told_only + prices().compute(seconds=0.05, memory_mb=10_240)
     assert "for the next turn: USD" in caplog.text
@@ -76,6 +76,7 @@ def test_it_does_not_linger_for_a_listener_who_left() -> None:
 @pytest.mark.usefixtures("lingering")
 def test_it_does_not_linger_past_its_deadline_nor_without_a_seat() -> None:
     theatre = Theatre()
+    theatre.service.about()
     theatre.runner.apply("s", Skipped(question_id=None))
     assert theatre.serve(seconds=60) == "released"  # less than a seat's life: nothing to wait for
     lost = Theatre()

@@ -1,117 +1,46 @@
 """The light function: frames in, the session's steps and the right errors out."""
 
-import dataclasses
-import json
 from typing import Any
 
 import pytest
 
-from prologue.service import PrologueService
-from session.events import ErrorFrame, Frame, SessionReady, SessionSnapshot, SessionSuperseded
-from session.inputs import Began, Claimed, Finished, Ready, Released
+from session.events import SessionSnapshot, SessionSuperseded
+from session.house import House
 from session.limits import limits
-from session.record import Session
-from session.runner import InvokeRefused, Runner
-from tests.fakes import Clock, MemoryStore, RecordingPoster, emerald_city
-
-
-@dataclasses.dataclass(frozen=True)
-class FaqMatch:
-    answer: str
-
-
-class Faq:
-    def match(self, text: str) -> FaqMatch | None:
-        return FaqMatch("A house of stories.") if text == "What is this?" else None
-
-
-class House:
-    """The light function with everything around it in memory."""
-
-    def __init__(self) -> None:
-        self.clock, self.store, self.poster = Clock(), MemoryStore(), RecordingPoster()
-        self.invoked: list[int] = []
-        self.refuse = False
-        self.runner = Runner(
-            store=self.store,
-            poster=self.poster,
-            worlds=lambda _: emerald_city(),
-            clock=self.clock,
-            invoke=self._invoke,
-        )
-        self.service = PrologueService(
-            self.runner,
-            worlds=("emerald-city",),
-            model_name="demo",
-            matcher=lambda _: Faq(),  # type: ignore[arg-type, return-value]  # all that is used of it
-        )
-
-    def _invoke(self, session: Session, epoch: int) -> None:
-        if self.refuse:
-            raise InvokeRefused("the function is being made ready")
-        self.invoked.append(epoch)
-
-    def send(self, connection_id: str = "c1", **frame: Any) -> list[Frame]:
-        self.service.message(connection_id, json.dumps(frame))
-        return self.poster.take(connection_id)
-
-    def hello(self, connection_id: str = "c1", **more: Any) -> SessionReady:
-        ready = self.send(connection_id, action="hello", v=1, **more)[0]
-        assert isinstance(ready, SessionReady)
-        return ready
-
-    def session(self) -> Session:
-        return next(iter(self.store.heads.values()))
-
-    def tell_opening(self) -> None:
-        session_id = self.session().session_id
-        epoch = self.session().seat.epoch
-        self.runner.apply(session_id, Claimed(epoch=epoch, holder="r"))
-        self.runner.apply(session_id, Ready(epoch=epoch, seed=1))
-        session = self.runner.apply(session_id, Began(epoch=epoch))
-        self.store.append_delta(session, offset=0, text="Once 🦊", seat_expires=9e9)
-        done = Finished(epoch=epoch, turn_id="opening", version=1, status="completed", finish_reason="stop")
-        session = self.runner.apply(session_id, done)
-        self.runner.apply(session_id, Released(epoch=epoch, work_seq=session.work_seq))
-        self.poster.take()
-
-
-def error(frames: list[Frame]) -> ErrorFrame:
-    assert len(frames) == 1
-    assert isinstance(frames[0], ErrorFrame)
-    return frames[0]
+from session.runner import InvokeRefused
+from session.store import StoreBusy
+from tests.lobby import Lobby, error, kinds, only
 
 
 def test_hello_makes_a_session_and_tells_the_key_once() -> None:
-    house = House()
-    ready = house.hello()
+    lobby = Lobby()
+    ready = lobby.hello()
     assert not ready.resumed
     assert ready.resume_key is not None
-    assert ready.resume_key not in house.session().model_dump_json()
+    assert ready.resume_key not in lobby.session().model_dump_json()
 
 
 def test_a_session_resumes_with_its_key_and_gets_the_whole_story() -> None:
-    house = House()
-    ready = house.hello()
-    house.send(action="skip")
-    house.tell_opening()
-    frames = house.send("c2", action="hello", v=1, session_id=ready.session_id, resume_key=ready.resume_key)
-    snapshot = next(frame for frame in frames if isinstance(frame, SessionSnapshot))
+    lobby = Lobby()
+    ready = lobby.hello()
+    lobby.tell_opening()
+    frames = lobby.send("c2", action="hello", v=1, session_id=ready.session_id, resume_key=ready.resume_key)
+    snapshot = only(frames, SessionSnapshot)[0]
     assert [(turn.turn_id, turn.text) for turn in snapshot.turns] == [("opening", "Once 🦊")]
     assert snapshot.prologue
-    assert house.session().connection_id == "c2"
+    assert lobby.session().connection_id == "c2"
 
 
 def test_a_long_story_comes_in_parts_that_fit_their_frames() -> None:
-    house = House()
-    ready = house.hello()
+    lobby = Lobby()
+    ready = lobby.hello()
     for number in range(30):
-        house.send(action="say", turn_id=f"t{number}", text="What is this?")
-    session_id = house.session().session_id
-    turns = house.store.archived[session_id]
-    house.store.archived[session_id] = [turn.model_copy(update={"text": "🎭" * 1000}) for turn in turns]
-    frames = house.send("c2", action="hello", v=1, session_id=ready.session_id, resume_key=ready.resume_key)
-    parts = [frame for frame in frames if isinstance(frame, SessionSnapshot)]
+        lobby.send(action="say", turn_id=f"t{number}", text="What is this?")
+    session_id = lobby.session().session_id
+    turns = lobby.store.archived[session_id]
+    lobby.store.archived[session_id] = [turn.model_copy(update={"text": "🎭" * 1000}) for turn in turns]
+    frames = lobby.send("c2", action="hello", v=1, session_id=ready.session_id, resume_key=ready.resume_key)
+    parts = only(frames, SessionSnapshot)
     assert len(parts) > 3
     assert [part.part for part in parts] == list(range(1, len(parts) + 1))
     assert all(len(part.wire()) <= 32 * 1024 for part in parts)
@@ -120,21 +49,21 @@ def test_a_long_story_comes_in_parts_that_fit_their_frames() -> None:
 
 @pytest.mark.parametrize("key", ["wrong", ""])
 def test_a_wrong_key_and_an_unknown_session_get_the_same_error(key: str) -> None:
-    house = House()
-    ready = house.hello()
-    wrong = error(house.send("c2", action="hello", v=1, session_id=ready.session_id, resume_key=key))
-    unknown = error(house.send("c3", action="hello", v=1, session_id="nobody", resume_key="x"))
+    lobby = Lobby()
+    ready = lobby.hello()
+    wrong = error(lobby.send("c2", action="hello", v=1, session_id=ready.session_id, resume_key=key))
+    unknown = error(lobby.send("c3", action="hello", v=1, session_id="nobody", resume_key="x"))
     assert wrong == unknown
     assert wrong.code == "unknown_session"
 
 
 def test_hello_twice_on_a_connection_is_the_same_session() -> None:
-    house = House()
-    first = house.hello()
-    again = house.hello()
+    lobby = Lobby()
+    first = lobby.hello()
+    again = lobby.hello()
     assert again.session_id == first.session_id
-    assert again.resume_key is None
-    assert len(house.store.heads) == 1
+    assert again.resumed
+    assert len(lobby.store.heads) == 1
 
 
 @pytest.mark.parametrize(
@@ -149,95 +78,140 @@ def test_hello_twice_on_a_connection_is_the_same_session() -> None:
     ],
 )
 def test_before_hello(frame: dict[str, Any], code: str) -> None:
-    assert error(House().send(**frame)).code == code
+    assert error(Lobby().send(**frame)).code == code
 
 
 def test_a_ping_before_hello_is_answered() -> None:
-    assert [frame.model_dump()["type"] for frame in House().send(action="ping")] == ["pong"]
+    assert kinds(Lobby().send(action="ping")) == ["pong"]
 
 
 def test_an_error_leaves_the_session_as_it_was_and_names_the_request() -> None:
-    house = House()
-    house.hello()
-    before = house.session()
-    frame = error(house.send(action="say", turn_id="t1", text="I go in.", request_id="r7"))
+    lobby = Lobby()
+    lobby.hello()
+    before = lobby.session()
+    frame = error(lobby.send(action="say", turn_id="t1", text="I go in.", request_id="r7"))
     assert (frame.code, frame.request_id) == ("story_not_begun", "r7")
-    assert error(house.send(action="answer", question_id="colour", text="red")).code == "unknown_question"
-    assert error(house.send(action="answer", question_id="name", choice="nobody")).code == "unknown_choice"
+    assert error(lobby.send(action="answer", question_id="colour", text="red")).code == "unknown_question"
+    assert error(lobby.send(action="answer", question_id="name", choice="nobody")).code == "unknown_choice"
     long = "x" * (limits().answer_chars + 1)
-    assert error(house.send(action="answer", question_id="name", text=long)).code == "text_too_long"
-    assert error(house.send(action="answer", question_id="name", text=" ")).code == "empty_text"
-    assert house.session() == before
+    assert error(lobby.send(action="answer", question_id="name", text=long)).code == "text_too_long"
+    assert error(lobby.send(action="answer", question_id="name", text=" ")).code == "empty_text"
+    assert lobby.session() == before
 
 
 def test_a_question_about_the_house_is_answered_without_the_model() -> None:
-    house = House()
-    house.hello()
-    frames = house.send(action="say", turn_id="t1", text="What is this?")
-    assert [frame.model_dump()["type"] for frame in frames] == ["turn.started", "turn.delta", "turn.done"]
-    assert house.invoked == []
+    lobby = Lobby()
+    lobby.hello()
+    frames = lobby.send(action="say", turn_id="t1", text="What is this?")
+    assert kinds(frames) == ["turn.started", "turn.delta", "turn.done"]
+    assert lobby.invoked == []
 
 
 def test_a_superseded_connection_is_told_so_instead_of_obeyed() -> None:
-    house = House()
-    ready = house.hello()
-    house.send("c2", action="hello", v=1, session_id=ready.session_id, resume_key=ready.resume_key)
-    frames = house.send("c1", action="skip")
+    lobby = Lobby()
+    ready = lobby.hello()
+    lobby.send("c2", action="hello", v=1, session_id=ready.session_id, resume_key=ready.resume_key)
+    frames = lobby.send("c1", action="skip")
     assert frames == [SessionSuperseded(session_id=ready.session_id)]
-    assert house.invoked == []
+    assert lobby.invoked == []
 
 
 def test_a_disconnect_is_remembered_however_often_it_comes() -> None:
-    house = House()
-    house.hello()
-    house.service.disconnected("c1")
-    assert house.session().connection_id is None
-    house.service.disconnected("c1")  # late or twice: harmless
+    lobby = Lobby()
+    lobby.hello()
+    lobby.service.disconnected("c1")
+    assert lobby.session().connection_id is None
+    lobby.service.disconnected("c1")  # late or twice: harmless
 
 
 def test_a_connection_given_up_for_lost_is_taken_back_when_it_speaks() -> None:
-    house = House()
-    house.hello()
-    house.poster.gone.add("c1")
-    house.send(action="wake")
-    assert house.session().connection_id is None
-    house.poster.gone.clear()
-    assert any(isinstance(frame, SessionSnapshot) for frame in house.send(action="ping"))
-    assert house.session().connection_id == "c1"
+    lobby = Lobby()
+    lobby.hello()
+    lobby.poster.gone.add("c1")
+    lobby.send(action="wake")
+    assert lobby.session().connection_id is None
+    lobby.poster.gone.clear()
+    assert any(isinstance(frame, SessionSnapshot) for frame in lobby.send(action="ping"))
+    assert lobby.session().connection_id == "c1"
 
 
-def test_a_refused_invoke_is_told_at_once() -> None:
-    house = House()
-    house.hello()
-    house.refuse = True
-    frames = house.send(action="skip")
-    assert house.session().model.state == "failed"
+def test_a_refused_invoke_is_told_at_once_and_its_slot_is_free() -> None:
+    lobby = Lobby()
+    lobby.hello()
+    lobby.refusal = InvokeRefused("the function is being made ready")
+    frames = lobby.send(action="skip")
+    assert lobby.session().model.state == "failed"
     assert "made ready" in str(frames[-1])
+    assert lobby.store.houses["demo"].slots == {}
+
+
+def test_a_passing_refusal_is_tried_again_with_the_next_ping_and_the_turn_waits() -> None:
+    lobby = Lobby()
+    lobby.hello()
+    lobby.refusal = InvokeRefused("Rate Exceeded.", again=True)
+    lobby.send(action="skip")
+    assert lobby.session().model.state == "starting"
+    assert lobby.store.houses["demo"].slots == {}
+    lobby.refusal = None
+    lobby.send(action="ping")
+    assert len(lobby.invoked) == 1
+    lobby.tell()
+    assert [turn.status for turn in lobby.store.turns(lobby.session().session_id)] == ["completed"]
 
 
 def test_a_conflict_is_tried_again_and_nothing_is_posted_twice() -> None:
-    house = House()
-    house.hello()
-    house.store.conflicts = 3
-    frames = house.send(action="answer", question_id="name", text="Ada")
-    assert [frame.model_dump()["type"] for frame in frames].count("prologue.question") == 1
+    lobby = Lobby()
+    lobby.hello()
+    lobby.store.conflicts = 3
+    frames = lobby.send(action="answer", question_id="name", text="Ada")
+    assert kinds(frames).count("prologue.question") == 1
 
 
 def test_the_failure_of_an_invocation_reaches_the_listener() -> None:
-    house = House()
-    house.hello()
-    house.send(action="skip")
-    house.service.invoke_failed(house.session().session_id, 1, "All places are taken.")
-    assert "All places are taken." in str(house.poster.take("c1"))
+    lobby = Lobby()
+    lobby.hello()
+    lobby.send(action="skip")
+    lobby.service.invoke_failed(lobby.session().session_id, 1, "The model function failed.")
+    assert "The model function failed." in str(lobby.poster.take("c1"))
+    assert lobby.store.houses["demo"].slots == {}
+
+
+def test_an_event_that_grew_too_old_is_sent_again() -> None:
+    lobby = Lobby()
+    lobby.hello()
+    lobby.send(action="skip")
+    lobby.service.invoke_failed(lobby.session().session_id, 1, "All places are taken.", again=True)
+    assert lobby.session().model.state == "starting"
+    lobby.send(action="ping")
+    assert len(lobby.invoked) == 2
 
 
 def test_posts_that_fail_lose_neither_the_invoke_nor_the_story() -> None:
-    house = House()
-    house.hello()
-    house.poster.refusing = True
-    house.send(action="skip")
-    assert house.invoked == [1]
-    house.poster.refusing = False
-    frames = house.send(action="hello", v=1)
-    snapshot = next(frame for frame in frames if isinstance(frame, SessionSnapshot))
-    assert snapshot.prologue[-1].seq == len(house.session().dialogue.log) - 1
+    lobby = Lobby()
+    lobby.hello()
+    lobby.poster.refusing = True
+    lobby.send(action="skip")
+    assert lobby.invoked == [1]
+    lobby.poster.refusing = False
+    frames = lobby.send(action="hello", v=1)
+    snapshot = only(frames, SessionSnapshot)[0]
+    assert snapshot.prologue[-1].seq == len(lobby.session().dialogue.log) - 1
+
+
+def test_a_house_that_is_too_busy_to_ask_is_asked_with_the_next_ping() -> None:
+    lobby = Lobby()
+    lobby.hello()
+    commit_house = lobby.store.commit_house
+
+    def busy(house: House) -> House:
+        raise StoreBusy("throttled")
+
+    lobby.store.commit_house = busy  # type: ignore[method-assign]
+    lobby.send(action="skip")
+    assert lobby.session().model.state == "starting"
+    assert lobby.invoked == []
+    lobby.refusal = InvokeRefused("Rate Exceeded.", again=True)
+    lobby.send(action="ping")
+    lobby.store.commit_house, lobby.refusal = commit_house, None  # type: ignore[method-assign]
+    lobby.send(action="ping")
+    assert len(lobby.invoked) == 1

@@ -5,18 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from lambda_image import waking
+from lambda_image import direct
 from lambda_image.engine.bundle.load import open_bundle
 from lambda_image.engine.bundle.readahead import ReadAhead
 from lambda_image.engine.convert.finish import finish_bundle
 from lambda_image.engine.convert.write import write_bundle
 from lambda_image.engine.engine import Engine
-from lambda_image.service import make_service
+from lambda_image.service import make_model
+from lambda_image.tasks import Task, Threads
 from lambda_image.waking import LoadError, SleepingModel
 from session.limits import limits
 from tests.checkpoints import write_checkpoint
@@ -35,32 +36,68 @@ def bundle(built: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(built, tmp_path / "bundle"))
 
 
-class Loading:
-    """A thread that loads until it was waited for ten times, with the clock that the waiting moves on."""
+class Loading(Threads):
+    """A task that loads until it was waited for ten times, with the clock that the waiting moves on."""
 
     def __init__(self) -> None:
         self.now = 100.0
         self.waits: list[float] = []
+        self.work: Callable[[], None] = lambda: None
 
-    def start(self) -> None: ...
+    def monotonic(self) -> float:
+        return self.now
 
-    def join(self, timeout: float) -> None:
+    def spawn(self, name: str, work: Callable[[], None]) -> Task:
+        self.work = work
+        return self
+
+    def join(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
         self.waits.append(timeout)
         self.now += timeout
+        if len(self.waits) < 10:
+            return False
+        self.work()
+        return True
 
-    def is_alive(self) -> bool:
-        return len(self.waits) < 10
 
-
-def test_progress_is_told_on_schedule_however_long_the_telling_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_told_on_schedule_however_long_the_telling_takes() -> None:
     loading, told = Loading(), list[float]()
-    monkeypatch.setattr(waking, "threading", SimpleNamespace(Thread=lambda **options: loading))
-    monkeypatch.setattr(waking, "time", SimpleNamespace(monotonic=lambda: loading.now))
-    for number, _ in enumerate(SleepingModel(Parrot, Weights(), 100.0).wake(0.4)):
+    model = SleepingModel(Parrot, Weights(), 90.0, tasks=loading)
+    for number, _ in enumerate(model.wake(0.4)):
         told.append(round(loading.now - 100, 6))
         loading.now += 1.0 if number == 5 else 0.15  # posting one of them takes long
     assert told == [0.0, 0.4, 0.8, 1.2, 1.6, 2.0, 3.0, 3.4, 3.8, 4.2]
     assert min(loading.waits) == 0
+    assert model.narrator is not None
+    assert model.measured
+    assert model.cold_start_s == pytest.approx(10 + 4.2 + 0.4)  # its process began before
+
+
+def test_a_start_that_was_abandoned_is_waited_for_and_not_measured() -> None:
+    loading = Loading()
+    model = SleepingModel(Parrot, Weights(), 90.0, tasks=loading)
+    next(model.wake(0.4))
+    for _ in model.wake(0.4):
+        pass
+    assert model.narrator is not None
+    assert not model.measured
+
+
+def test_a_load_that_failed_is_tried_again_and_measured_from_there() -> None:
+    loading, attempts = Loading(), iter([OSError("no weights")])
+
+    def load() -> Parrot:
+        for failure in attempts:
+            raise failure
+        return Parrot()
+
+    model = SleepingModel(load, Weights(), 0.0, tasks=loading)
+    with pytest.raises(LoadError, match="no weights"):
+        list(model.wake(0.4))
+    loading.waits.clear()
+    assert len(list(model.wake(0.4))) == 10
+    assert model.cold_start_s == pytest.approx(4.0)
 
 
 def test_reports_are_never_half_a_second_apart() -> None:
@@ -116,18 +153,13 @@ def test_what_was_parsed_before_is_used(bundle: Path) -> None:
     assert given._tokenizer._tokenizer is parsed
 
 
-def test_weights_that_come_late_are_read_by_the_next_attempt(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here = {"TABLE_NAME": "t", "CALLBACK_URL": "http://localhost:1/demo", "MODEL_NAME": "oz"}
-    for name, value in (here | {"AWS_DEFAULT_REGION": "eu-central-1"}).items():
-        monkeypatch.setenv(name, value)
+def test_weights_that_come_late_are_read_by_the_next_attempt(bundle: Path) -> None:
     away = (bundle / "weights.bin").rename(bundle / "away")
     reading = ReadAhead(bundle / "weights.bin")
     reading.start()
-    service = make_service(bundle, reading, started=0.0)
+    model = make_model(bundle, reading, started=0.0)
     with pytest.raises(LoadError, match=r"weights\.bin"):
-        service.about()
+        direct.about(model)
     away.rename(bundle / "weights.bin")
-    assert service.about()["load_s"]
+    assert direct.about(model)["load_s"]
     assert reading.loaded_bytes == reading.total_bytes > 0

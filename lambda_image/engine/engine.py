@@ -129,15 +129,17 @@ class Engine:
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
         should_stop: Callable[[], bool] = lambda: False,
+        continued: str = "",
         speculate: int = 0,
         **sampling: Unpack[SamplingOptions],
     ) -> Iterator[Piece]:
         """Streams the assistant's next message; the last piece has the end and the metrics.
 
         `messages` are dicts of `role` (system, user, assistant) and `content`. What isn't given is the
-        model's own default. `speculate` is how many tokens are guessed ahead at most. An earlier reply that
-        is still open is closed. Raises before the first piece: PromptError, ValueError for sampling out of
-        range.
+        model's own default. `continued` is what the message begins with: the reply goes on from there, and
+        streams only what follows. `speculate` is how many tokens are guessed ahead at most. An earlier reply
+        that is still open is closed. Raises before the first piece: PromptError, ValueError for sampling out
+        of range.
         """
         began = self._clock()
         drawing = Sampling.model_validate(
@@ -148,9 +150,10 @@ class Engine:
             max_tokens = self._generation.max_new_tokens
         if self._running is not None:
             self._running.close()
+        begun = self._replies.ids(continued) or self._tokenizer.encode_plain(continued)
         fitted = fit(
             messages,
-            lambda told: self._tokenizer.encode_chat(told, self._replies.ids),
+            lambda told: self._tokenizer.encode_chat(told, self._replies.ids) + begun,
             max(self.context_length - max(max_tokens, 0), int(self.context_length * PROMPT_SHARE)),
             budget=self.prompt_budget,
             reusable=self._reusable,
@@ -163,7 +166,7 @@ class Engine:
                 PROMPT_S,
             )
         replaced = self._prefixes.fill(self._cache, fitted.ids)
-        detokenizer = self._tokenizer.detokenizer()
+        detokenizer = self._tokenizer.detokenizer(begun, continued)
         self._replies.add(detokenizer)
         self._running = generate(
             self._decoder,

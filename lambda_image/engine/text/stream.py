@@ -1,18 +1,25 @@
 """Token ids to text as they come."""
 
+from collections.abc import Sequence
+
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 
 class Detokenizer:
-    """One reply's: only whole characters, control tokens left out. It remembers what it was given."""
+    """One reply's: only whole characters, control tokens left out. It remembers what it was given.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    A reply that goes on from `text` goes on from its `ids`: what follows may depend on them.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, ids: Sequence[int] = (), text: str = "") -> None:
         self._tokenizer = tokenizer
         self._stream = DecodeStream(skip_special_tokens=True)
-        self.ids: list[int] = []
-        self.ends: list[int] = []  # characters there were after each id
-        self._pieces: list[str] = []
+        for token in ids:
+            self._stream.step(tokenizer, token)
+        self.ids = list(ids)
+        self.ends = [0] * (len(ids) - 1) + [len(text)] * bool(ids)  # characters there were after each id
+        self._pieces = [text]
 
     @property
     def text(self) -> str:

@@ -81,9 +81,13 @@ class ChatTokenizer:
         """The largest token id there is."""
         return max(self._tokenizer.get_vocab().values())
 
-    def detokenizer(self) -> Detokenizer:
-        """A fresh one, for one reply."""
-        return Detokenizer(self._tokenizer)
+    def detokenizer(self, ids: Sequence[int] = (), text: str = "") -> Detokenizer:
+        """A fresh one, for one reply, or for the rest of one that begins with `text`, encoded as `ids`."""
+        return Detokenizer(self._tokenizer, ids, text)
+
+    def encode_plain(self, text: str) -> list[int]:
+        """`text` within a message: no space is put before it, and nothing in it is a control token."""
+        return self._plain.encode(well_formed(text), add_special_tokens=False).ids
 
     def encode_chat(
         self,
