@@ -4,146 +4,189 @@ import asyncio
 import signal
 import sys
 import threading
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
 import websockets
 from rich.console import Console
-from rich.markup import escape
 
 from local.client import Client, TooLong
-from session.events import (
-    ErrorFrame,
-    ModelStatus,
-    PrologueFragment,
-    PrologueLine,
-    PrologueQuestion,
-    ServerFrame,
-    SessionSnapshot,
-    SessionSuperseded,
-    TurnDelta,
-    TurnDone,
-    TurnStarted,
-    TurnSuggestions,
-)
+from local.screen import Screen
+from local.story import Retelling, Story
+from session.events import PrologueLine, ServerFrame, SessionExport, SessionReady
 
 URL = "ws://127.0.0.1:8000/prod"
-HELP = "your words · a number answers · /skip · /stop · /wake · /quit"
+WAITS_S = (0.5, 1, 2, 4, 8, 15)  # before the line is tried again
+HELP = """\
+your words · a number answers · /skip · /stop · /wake · /quit
+the last turn:  /retry · /edit TEXT · /undo · /continue · /notfaq
+this story:     /rename TITLE · /export [json] [FILE] · /delete · /model NAME
+another story:  /world NAME [LANGUAGE] · /stories · /open NUMBER"""
+RETELLINGS: dict[str, Retelling] = {
+    "/retry": "retry",
+    "/edit": "edit",
+    "/continue": "continue",
+    "/notfaq": "not_faq",
+}
+ENDINGS = {"markdown": "md", "json": "json"}
 
 
 class Chat:
-    """One story on the screen: shows frames, sends what is typed."""
+    """The stories of one evening: shows frames, sends what is typed."""
 
-    def __init__(self, client: Client, console: Console) -> None:
-        self.client = client
-        self.console = console
-        self._model_state = ""
+    def __init__(self, url: str, console: Console, **wishes: str | None) -> None:
+        self.screen = Screen(console)
+        self.story = Story()
+        self._url = url
+        self._wishes = wishes
+        self._client = Client(url, self.story, **wishes)
+        self._shelf: dict[str, tuple[str, str]] = {}  # session id -> resume key, name
+        self._export_to: Path | None = None
 
-    def show(self, frame: ServerFrame) -> None:
-        match frame:
-            case PrologueLine():
-                self._out(f"\n[bold green]{escape(frame.speaker)}[/]  {escape(frame.text)}")
-            case PrologueQuestion():
-                self._out(f"\n[bold green]{escape(frame.speaker)}[/]  {escape(frame.text)}")
-                for number, choice in enumerate(frame.choices, 1):
-                    self._out(f"  [green]{number}[/] {escape(choice.label)}")
-                if frame.free_text:
-                    self._out(f"  [dim]{escape(frame.placeholder)}[/]")
-            case PrologueFragment():
-                self._out(f"[dim italic]{frame.progress:4.0%}  {escape(frame.text)}[/]")
-            case ModelStatus():
-                if frame.state != self._model_state:
-                    self._out(f"[dim]model {frame.name}: {frame.state} {escape(frame.message or '')}[/]")
-                self._model_state = frame.state
-            case TurnStarted():
-                self._out(f"\n[dim]{'the house' if frame.source == 'faq' else 'the narrator'}:[/]")
-            case TurnDelta():
-                self.console.print(frame.text, end="", markup=False)
-            case TurnDone():
-                self._out(f"\n[dim]{_footer(frame)}[/]")
-            case TurnSuggestions():
-                self._out(f"[dim]perhaps: {escape(' · '.join(frame.suggestions))}[/]")
-            case ErrorFrame():
-                self._out(f"[red]{escape(frame.message)}[/] [dim]{escape(frame.hint)} ({frame.code})[/]")
-            case SessionSuperseded():
-                self._out("[yellow]This story went on elsewhere.[/]")
-            case SessionSnapshot():
-                for turn in frame.turns:
-                    self._out(f"\n[bold]{escape(turn.said)}[/]\n{escape(turn.text)}")
-            case _:
-                pass
+    async def talk(self) -> None:
+        """Stays on the line until the story is elsewhere or deleted. Raises OSError and websockets' errors
+        if the house can't be reached at first; later it tries again for ever."""
+        met = False
+        waits = iter(WAITS_S)
+        while not (self.story.superseded or self.story.deleted):
+            story = self.story
+            self._client = Client(self._url, story, **self._wishes)
+            heard = False
+            try:
+                async for frame in self._line():
+                    heard = met = True
+                    await self.heard(frame)
+            except (OSError, websockets.InvalidHandshake):
+                if not met:
+                    raise
+            if story is self.story and not (story.superseded or story.deleted):
+                waits = iter(WAITS_S) if heard else waits
+                self.screen.note("The line went dead; trying again.")
+                await asyncio.sleep(next(waits, WAITS_S[-1]))
+
+    async def _line(self) -> AsyncIterator[ServerFrame]:
+        """The frames of one connection, until it ends."""
+        async with self._client as client:
+            keeping = asyncio.ensure_future(self._keep())
+            try:
+                with suppress(websockets.ConnectionClosed):
+                    await client.hello()
+                    async for frame in client.frames():
+                        yield frame
+                        if client.story.superseded or client.story.deleted:
+                            return
+            finally:
+                keeping.cancel()
+
+    async def heard(self, frame: ServerFrame) -> None:
+        if isinstance(frame, SessionReady):
+            self._shelf[frame.session_id] = (self.story.resume_key, frame.title or frame.world)
+        self.screen.show(frame, self.story)
+        if isinstance(frame, SessionExport) and self.story.exported is not None and self._export_to:
+            self._export_to.write_text(self.story.exported, encoding="utf-8")
+            self.screen.note(f"Written to {self._export_to}")
+        if isinstance(frame, PrologueLine):
+            await asyncio.sleep(frame.pause_ms / 1000)  # the client paces the lines
 
     async def type(self, line: str) -> bool:
         """Sends what was typed; False if the listener leaves."""
-        client, question = self.client, self.client.story.question
-        match line.strip():
-            case "":
-                pass
-            case "/quit" | "quit" | "exit":
-                return False
-            case "/skip":
-                await client.send({"action": "skip"})
-            case "/wake":
-                await client.send({"action": "wake"})
-            case "/stop":
-                await self.stop()
-            case "/help":
-                self._out(f"[dim]{HELP}[/]")
-            case number if question and number.isdecimal() and 0 < int(number) <= len(question.choices):
-                choice = question.choices[int(number) - 1].id
-                await client.send({"action": "answer", "question_id": question.id, "choice": choice})
-            case text if question and question.free_text and not text.endswith("?"):
-                await client.send({"action": "answer", "question_id": question.id, "text": text})
-            case text:
-                await client.say(text)
+        command, _, rest = line.strip().partition(" ")
+        if command in ("/quit", "quit", "exit"):
+            return False
+        try:
+            if command.startswith("/"):
+                await self._command(command, rest.strip())
+            elif command:
+                await self._words(line.strip())
+        except TooLong as error:
+            self.screen.complain(str(error))
+        except websockets.ConnectionClosed:
+            self.screen.note("The line is dead just now.")
         return True
 
-    async def stop(self) -> bool:
-        """Stops the open reply; False if there is none."""
-        turn = self.client.story.open_turn
-        if turn is not None:
-            await self.client.send({"action": "stop", "turn_id": turn.turn_id})
-        return turn is not None
+    async def _command(self, command: str, rest: str) -> None:
+        send, story = self._client.send, self.story
+        match command:
+            case "/skip" | "/wake" | "/delete":
+                await send({"action": command[1:]})
+            case "/stop":
+                await self.stop()
+            case "/retry" | "/edit" | "/continue" | "/notfaq":
+                frame = story.retell(RETELLINGS[command], rest if command == "/edit" else None)
+                await send(frame) if frame else self.screen.note("There is no finished turn: /stop first?")
+            case "/undo":
+                frame = story.undo()
+                await send(frame) if frame else self.screen.note("There is no turn.")
+            case "/model" if not rest:
+                self.screen.note(f"/model NAME: {', '.join(story.models)}")
+            case "/model":
+                await send({"action": "model", "name": rest})
+            case "/world" if not rest:
+                worlds = (f"{view.name} {view.language}" for view in story.worlds)
+                self.screen.note(f"/world NAME [LANGUAGE]: {', '.join(worlds)}")
+            case "/world":
+                name, _, language = rest.partition(" ")
+                await send({"action": "world", "name": name} | ({"language": language} if language else {}))
+            case "/rename":
+                await send({"action": "rename", "title": rest})
+            case "/export":
+                await self._export(rest)
+            case "/stories":
+                for number, (session_id, (_, name)) in enumerate(self._shelf.items(), 1):
+                    here = " (here)" if session_id == story.session_id else ""
+                    self.screen.note(f"{number}  {name}{here}")
+            case "/open" if rest.isdecimal() and 0 < int(rest) <= len(self._shelf):
+                session_id, (key, _) = list(self._shelf.items())[int(rest) - 1]
+                self.story = Story(session_id=session_id, resume_key=key)
+                await self._client.socket.close()  # `talk` comes back with the other one
+            case _:
+                self.screen.note(HELP)
 
-    async def listen(self) -> None:
-        async for frame in self.client.frames():
-            self.show(frame)
-            if isinstance(frame, PrologueLine):
-                await asyncio.sleep(frame.pause_ms / 1000)  # the client paces the lines
+    async def _words(self, text: str) -> None:
+        question = self.story.question
+        answer = {"action": "answer", "question_id": question.id} if question else {}
+        if question and text.isdecimal() and 0 < int(text) <= len(question.choices):
+            await self._client.send(answer | {"choice": question.choices[int(text) - 1].id})
+        elif question and question.free_text and not text.endswith("?"):
+            await self._client.send(answer | {"text": text})
+        else:
+            await self._client.say(text)
+
+    async def _export(self, rest: str) -> None:
+        kind, _, name = rest.partition(" ") if rest.split(" ")[0] in ENDINGS else ("markdown", "", rest)
+        self._export_to = Path(name or f"story.{ENDINGS[kind]}")
+        await self._client.send({"action": "export", "format": kind})
+
+    async def _keep(self) -> None:
+        with suppress(websockets.ConnectionClosed):  # whoever listens on this line knows it too
+            await self._client.keep()
+
+    async def stop(self) -> bool:
+        """Stops the open reply where it is on the screen; False if there is none."""
+        frame = self.story.stop()
+        if frame is not None:
+            with suppress(websockets.ConnectionClosed):  # sent again after the next snapshot
+                await self._client.send(frame)
+        return frame is not None
 
     async def read(self, lines: asyncio.Queue[str | None]) -> None:
         while (line := await lines.get()) is not None:
-            try:
-                if not await self.type(line):
-                    return
-            except TooLong as error:
-                self._out(f"[red]{error}[/]")
+            if not await self.type(line):
+                return
 
     async def heed(self, interrupts: asyncio.Queue[None]) -> None:
         """Ctrl+C stops the open reply; without one, or asked again while it still goes on, it leaves."""
-        asked: str | None = None
+        asked: tuple[str, int] | None = None
         while True:
             await interrupts.get()
-            turn = self.client.story.open_turn
-            if turn is None or turn.turn_id == asked:
+            turn = self.story.open_turn
+            if turn is None or (turn.turn_id, turn.version) == asked:
                 return
-            asked = turn.turn_id
+            asked = (turn.turn_id, turn.version)
             await self.stop()
-
-    def _out(self, text: str) -> None:
-        self.console.print(text)
-
-
-def _footer(done: TurnDone) -> str:
-    parts = [done.status if done.status != "completed" else done.finish_reason]
-    if done.metrics and done.usage:
-        parts += [
-            f"TTFT {done.metrics.ttft_s:.2f} s",
-            f"{done.usage.completion_tokens} tokens",
-            f"{done.metrics.decode_tokens_per_s:.1f} tokens/s",
-            f"${done.metrics.cost_usd:.5f} on Lambda",
-        ]
-    return " · ".join(parts)
 
 
 def _keyboard(loop: asyncio.AbstractEventLoop) -> asyncio.Queue[str | None]:
@@ -159,37 +202,36 @@ def _keyboard(loop: asyncio.AbstractEventLoop) -> asyncio.Queue[str | None]:
     return lines
 
 
-async def _talk(url: str) -> bool:
-    """Talks until the listener leaves; False if the server ended it."""
+async def _evening(chat: Chat) -> None:
+    """Talks until the listener leaves or the story is gone."""
     loop = asyncio.get_running_loop()
     interrupts: asyncio.Queue[None] = asyncio.Queue()
     loop.add_signal_handler(signal.SIGINT, interrupts.put_nowait, None)
-    async with Client(url) as client:
-        chat = Chat(client, Console(highlight=False, soft_wrap=True, emoji=False))
-        chat.console.print(HELP, style="dim")
-        await client.hello()
-        listening = asyncio.ensure_future(chat.listen())
-        leaving = [
-            asyncio.ensure_future(job)
-            for job in (chat.read(_keyboard(loop)), chat.heed(interrupts), client.keep())
-        ]
-        done, rest = await asyncio.wait((listening, *leaving), return_when=asyncio.FIRST_COMPLETED)
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*done, *rest, return_exceptions=True)
-        return listening not in done
+    chat.screen.note(HELP)
+    jobs = [
+        asyncio.ensure_future(job) for job in (chat.talk(), chat.read(_keyboard(loop)), chat.heed(interrupts))
+    ]
+    done, rest = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
-def main(url: Annotated[str, typer.Argument(help="The WebSocket's address.")] = URL) -> None:
+def main(
+    url: Annotated[str, typer.Argument(help="The WebSocket's address.")] = URL,
+    world: Annotated[str | None, typer.Option(help="The world to play in.")] = None,
+    language: Annotated[str | None, typer.Option(help="Its language, such as en or de.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model that tells the story.")] = None,
+) -> None:
     """A story in the terminal."""
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
     try:
-        left = asyncio.run(_talk(url))
+        asyncio.run(_evening(Chat(url, console, world=world, language=language, model=model)))
     except (OSError, websockets.InvalidHandshake, websockets.InvalidURI) as error:
         print(f"curtain: cannot reach {url}: {error}; is `make run` running?", file=sys.stderr)
         raise SystemExit(1) from None
-    if not left:
-        print("curtain: the house closed the line; run it again to begin anew", file=sys.stderr)
-        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,8 @@ from typing import Any, Self
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from local.story import Story, TurnView
-from session.events import MAX_FRAME_BYTES, ServerFrame, parse_server_frame
-from session.requests import Hello
+from local.story import Story
+from session.events import MAX_FRAME_BYTES, ServerFrame, SessionSnapshot, parse_server_frame
 
 
 class TooLong(ValueError):
@@ -19,11 +18,18 @@ class TooLong(ValueError):
 
 
 class Client:
-    """One connection. Use as an async context manager; iterate over `frames()`."""
+    """One connection. Use as an async context manager; iterate over `frames()`.
 
-    def __init__(self, url: str, story: Story | None = None) -> None:
+    Args:
+        url: the WebSocket's address.
+        story: goes on with this one.
+        wishes: what `hello` asks of a new story: world, language, model.
+    """
+
+    def __init__(self, url: str, story: Story | None = None, **wishes: str | None) -> None:
         self.story = story or Story()
         self._url = url
+        self._wishes = wishes
         self._socket: ClientConnection | None = None
 
     async def __aenter__(self) -> Self:
@@ -42,27 +48,17 @@ class Client:
 
     async def hello(self) -> None:
         """Says hello; resumes the story if there is one."""
-        await self.send(
-            Hello(
-                action="hello",
-                v=1,
-                session_id=self.story.session_id or None,
-                resume_key=self.story.resume_key or None,
-            ).model_dump(exclude_none=True)
-        )
+        await self.send(self.story.hello(**self._wishes))
 
     async def send(self, frame: dict[str, Any]) -> None:
-        """Sends one frame. Raises TooLong."""
-        text = json.dumps(frame, ensure_ascii=False)
-        if len(text.encode("utf-8", "replace")) > MAX_FRAME_BYTES:
-            raise TooLong(f"a frame has at most {MAX_FRAME_BYTES:,} bytes; shorten the text")
-        await self.socket.send(text)
+        """Sends one frame. Raises TooLong, and websockets' ConnectionClosed."""
+        await self.socket.send(_text(frame))
 
     async def say(self, text: str) -> str:
-        """Begins a turn; returns its id. Raises TooLong."""
+        """Begins a turn; returns its id. Raises TooLong. Lost on a dead line, it is sent once more."""
         turn_id = f"t-{secrets.token_hex(6)}"
-        await self.send({"action": "say", "turn_id": turn_id, "text": text, "request_id": turn_id})
-        self.story.turns.setdefault(turn_id, TurnView(turn_id, 1, "model", said=text, status="waiting"))
+        _text({"action": "say", "turn_id": turn_id, "text": text, "request_id": turn_id})
+        await self.send(self.story.say(turn_id, text))
         return turn_id
 
     async def frames(self) -> AsyncIterator[ServerFrame]:
@@ -71,12 +67,24 @@ class Client:
             frame = parse_server_frame(message)
             if self.story.receive(frame):
                 await self.hello()
+            elif isinstance(frame, SessionSnapshot) and self.story.held is None:
+                for unheard in self.story.unconfirmed:
+                    await self.send(unheard)
             yield frame
 
     async def keep(self) -> None:
         """Pings for ever: at 3 s (the listener stays), then every 10 s."""
         await asyncio.sleep(3)
         while True:
-            turn = self.story.open_turn
-            await self.send({"action": "ping"} | ({"turn_id": turn.turn_id} if turn else {}))
+            if not self.story.session_id:
+                await self.hello()  # the answer to the first one was lost
+            else:
+                await self.send(self.story.ping())
             await asyncio.sleep(10)
+
+
+def _text(frame: dict[str, Any]) -> str:
+    text = json.dumps(frame, ensure_ascii=False)
+    if len(text.encode("utf-8", "replace")) > MAX_FRAME_BYTES:
+        raise TooLong(f"a frame has at most {MAX_FRAME_BYTES:,} bytes; shorten the text")
+    return text

@@ -1,5 +1,7 @@
 """Frames that the page's tests tell, and short ways to tell and to find them."""
 
+from typing import Literal
+
 from playwright.sync_api import Locator, Page, expect
 
 from session.events import (
@@ -16,6 +18,7 @@ from session.events import (
     TurnDone,
     TurnSnapshot,
     TurnStarted,
+    WorldView,
 )
 from session.requests import Hello, Say
 from tests.page_stage import PageStage
@@ -23,15 +26,17 @@ from tests.page_stage import PageStage
 OPENING = "opening"
 
 
-def ready(*, resumed: bool = False) -> SessionReady:
-    return SessionReady(
-        session_id="s-1",
-        resume_key=None if resumed else "key-1",
-        world="emerald-city",
-        model="demo",
-        models=["demo"],
-        resumed=resumed,
-    )
+WORLDS = [
+    WorldView(name="emerald-city", language="en", title="The Emerald City"),
+    WorldView(name="harbour", language="de", title="Der Nebelhafen"),
+]
+
+
+def ready(*, resumed: bool = False, **more: object) -> SessionReady:
+    """A greeting to story `s-1` with the key `key-1`; `more` sets other fields."""
+    fields = {"session_id": "s-1", "world": "emerald-city", "model": "demo", "models": ["demo"]} | more
+    key = {} if resumed else {"resume_key": f"key-{str(fields['session_id'])[2:]}"}
+    return SessionReady.model_validate({"resumed": resumed, "worlds": WORLDS} | key | fields)
 
 
 def greet(stage: PageStage) -> None:
@@ -63,8 +68,8 @@ def question(seq: int, id: str, text: str) -> PrologueQuestion:
     )
 
 
-def started(turn_id: str) -> TurnStarted:
-    return TurnStarted(turn_id=turn_id, version=1, source="model")
+def started(turn_id: str, version: int = 1, source: Literal["model", "faq"] = "model") -> TurnStarted:
+    return TurnStarted(turn_id=turn_id, version=version, source=source)
 
 
 def delta(turn_id: str, offset: int, text: str, version: int = 1) -> TurnDelta:
@@ -76,10 +81,9 @@ def done(turn_id: str, length: int, **more: object) -> TurnDone:
     return TurnDone.model_validate({"turn_id": turn_id, "version": 1, "length": length} | fields)
 
 
-def turn(turn_id: str, text: str, *, said: str = "", status: str = "completed") -> TurnSnapshot:
-    return TurnSnapshot.model_validate(
-        {"turn_id": turn_id, "version": 1, "said": said, "text": text, "status": status, "source": "model"}
-    )
+def turn(turn_id: str, text: str, **more: object) -> TurnSnapshot:
+    fields = {"version": 1, "said": "", "status": "completed", "source": "model"} | more
+    return TurnSnapshot.model_validate({"turn_id": turn_id, "text": text} | fields)
 
 
 def snapshot(*turns: TurnSnapshot, part: int = 1, parts: int = 1) -> SessionSnapshot:

@@ -17,6 +17,14 @@ from session.requests import ClientFrame, Ping, parse_client_frame
 
 F = TypeVar("F", bound=ClientFrame)
 _PATH = "/prod"
+HARBOUR = {
+    "name": "harbour",
+    "language": "de",
+    "title": "Der Nebelhafen",
+    "tagline": "Etwas legt an",
+    "theme": {"background": "#0b1420", "accent": "#7fb4e6"},
+    "speakers": {"gatekeeper": "Die Lotsin"},
+}
 _WAIT_S = 15
 
 
@@ -28,7 +36,7 @@ class PageStage:
         self._page = page_hook(REPOSITORY / "web", self._config)
         self._connections: Queue[ServerConnection] = Queue()
         self._heard: Queue[ClientFrame] = Queue()
-        self._on_stage: ServerConnection | None = None
+        self.on_stage: ServerConnection | None = None
         self._server = serve(self._listen, "127.0.0.1", 0, process_request=self._route, compression=None)
         self._thread = threading.Thread(target=self._server.serve_forever)
         self._address = f"127.0.0.1:{self._server.socket.getsockname()[1]}"
@@ -48,14 +56,14 @@ class PageStage:
     def enter(self) -> None:
         """Waits for the page's next connection; from now on frames go there."""
         try:
-            self._on_stage = self._connections.get(timeout=_WAIT_S)
+            self.on_stage = self._connections.get(timeout=_WAIT_S)
         except Empty:
             raise AssertionError(f"the page opened no connection within {_WAIT_S} s") from None
 
     def tell(self, *frames: Frame) -> None:
-        assert self._on_stage is not None
+        assert self.on_stage is not None
         for frame in frames:
-            self._on_stage.send(frame.wire().decode())
+            self.on_stage.send(frame.wire().decode())
 
     def expect(self, kind: type[F]) -> F:
         """The page's next frame, which must be of this kind; pings come at any time and are passed over."""
@@ -70,8 +78,8 @@ class PageStage:
 
     def drop(self) -> None:
         """The line goes dead."""
-        assert self._on_stage is not None
-        self._on_stage.close(1001)
+        assert self.on_stage is not None
+        self.on_stage.close(1001)
 
     @property
     def calls(self) -> int:
@@ -79,8 +87,8 @@ class PageStage:
         return self._connections.qsize()
 
     def _config(self) -> dict[str, object]:
-        told = {"name", "title", "tagline", "theme", "speakers"}
-        return {"websocket": self.websocket, "world": self._world.model_dump(include=told)}
+        told = {"name", "language", "title", "tagline", "theme", "speakers"}
+        return {"websocket": self.websocket, "worlds": [self._world.model_dump(include=told), HARBOUR]}
 
     def _route(self, _connection: ServerConnection, request: Request) -> Response | None:
         return None if request.path == _PATH else self._page(request)

@@ -6,26 +6,49 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from local.chat import Chat
-from local.client import Client
+from local.screen import Screen
+from local.story import Story
 from session.events import (
     ChoiceView,
     ErrorFrame,
+    ModelStatus,
     PrologueLine,
     PrologueQuestion,
+    Queue,
+    SessionDeleted,
+    SessionExport,
     SessionReady,
-    TurnDelta,
-    TurnDone,
-    TurnStarted,
+    SessionSnapshot,
+    TurnRemoved,
 )
-from session.requests import Answer, Hello, Say, Skip, Stop
+from session.requests import (
+    Answer,
+    Continue,
+    Delete,
+    Edit,
+    Export,
+    Hello,
+    NotFaq,
+    Rename,
+    Retry,
+    Say,
+    Skip,
+    Stop,
+    SwitchModel,
+    SwitchWorld,
+    TurnRequest,
+    Undo,
+)
 from tests.house import REPOSITORY, free_port
+from tests.page_frames import delta, done, started
+from tests.page_frames import turn as snapshot_turn
 from tests.page_stage import PageStage
 
 QUESTION = PrologueQuestion(
@@ -68,9 +91,9 @@ class Terminal:
 
 
 @contextmanager
-def chatting(url: str) -> Iterator[Terminal]:
+def chatting(url: str, *options: str) -> Iterator[Terminal]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "local.chat", url],
+        [sys.executable, "-m", "local.chat", url, *options],
         cwd=REPOSITORY,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -121,20 +144,110 @@ def test_ctrl_c_stops_the_reply_and_a_second_one_leaves(stage: PageStage) -> Non
         turn = stage.expect(Say).turn_id
         terminal.interrupt()  # the turn still waits for the model
         assert stage.expect(Stop).turn_id == turn
-        stage.tell(TurnStarted(turn_id=turn, version=1, source="model"))
-        stage.tell(TurnDone(turn_id=turn, version=1, status="stopped", finish_reason="stopped", length=0))
+        stage.tell(started(turn), done(turn, 0, status="stopped", finish_reason="stopped"))
         terminal.shows("stopped")
         terminal.interrupt()
         assert terminal.process.wait(timeout=10) == 0
 
 
-def test_a_house_that_hangs_up_or_is_not_there_is_said(stage: PageStage) -> None:
+def tell(stage: PageStage, turn: str, text: str, version: int = 1) -> None:
+    stage.tell(started(turn, version), delta(turn, 0, text, version), done(turn, len(text), version=version))
+
+
+def test_the_last_turn_is_told_again_changed_and_undone(stage: PageStage) -> None:
     with chatting(stage.websocket) as terminal:
         greet(stage)
         terminal.shows("Your name?")
+        terminal.type("/retry\n")
+        terminal.shows("There is no finished turn")
+        terminal.type("Is anybody there?\n")
+        turn = stage.expect(Say).turn_id
+        tell(stage, turn, "No 🦊.")
+        terminal.shows("No 🦊.")
+        wishes: list[tuple[str, type[TurnRequest]]] = [
+            ("/retry", Retry),
+            ("/edit Who?", Edit),
+            ("/continue", Continue),
+            ("/notfaq", NotFaq),
+        ]
+        for version, (typed, kind) in enumerate(wishes, 1):
+            terminal.type(f"{typed}\n")
+            frame = stage.expect(kind)
+            assert (frame.turn_id, frame.version) == (turn, version)
+            tell(stage, turn, f"Reply {version}.", version + 1)
+            terminal.shows(f"version {version + 1}:\nReply {version}.")
+        terminal.type("/undo\n")
+        assert stage.expect(Undo).turn_id == turn
+        stage.tell(TurnRemoved(turn_id=turn))
+        terminal.shows("That turn is undone.")
+
+
+def test_stories_are_named_copied_changed_and_deleted(stage: PageStage, tmp_path: Path) -> None:
+    with chatting(stage.websocket, "--world", "w", "--language", "de", "--model", "demo") as terminal:
+        stage.enter()
+        hello = stage.expect(Hello)
+        assert (hello.world, hello.language, hello.model) == ("w", "de", "demo")
+        stage.tell(READY, ModelStatus(name="demo", state="full"), Queue(place=2, eta_s=40))
+        terminal.shows("The house is full: place 2, about 40 s")
+        terminal.type("/rename The tin fox\n")
+        assert stage.expect(Rename).title == "The tin fox"
+        terminal.type("/model big\n")
+        assert stage.expect(SwitchModel).name == "big"
+        copy = tmp_path / "a copy.json"
+        terminal.type(f"/export json {copy}\n")
+        assert stage.expect(Export).format == "json"
+        stage.tell(SessionExport(format="json", text="🦊", part=1, parts=2))
+        stage.tell(SessionExport(format="json", text="!", part=2, parts=2))
+        terminal.shows(f"Written to {copy}")
+        assert copy.read_text(encoding="utf-8") == "🦊!"
+
+        terminal.type("/world harbour en\n")
+        world = stage.expect(SwitchWorld)
+        assert (world.name, world.language) == ("harbour", "en")
+        stage.tell(READY.model_copy(update={"session_id": "s2", "resume_key": "k2", "world": "harbour"}))
+        terminal.shows("harbour · en · demo")
+        terminal.type("/stories\n")
+        terminal.shows("2  harbour (here)")
+        terminal.type("/open 1\n")
+        stage.enter()
+        hello = stage.expect(Hello)
+        assert (hello.session_id, hello.resume_key) == ("s", "k")
+        terminal.type("/delete\n")
+        stage.expect(Delete)
+        stage.tell(SessionDeleted(session_id="s"))
+        terminal.shows("nothing of it is left")
+        assert terminal.process.wait(timeout=10) == 0
+
+
+def test_a_lost_line_is_taken_up_and_nothing_is_told_twice(stage: PageStage) -> None:
+    with chatting(stage.websocket) as terminal:
+        greet(stage)
+        terminal.shows("Your name?")
+        terminal.type("Is anybody there?\n")
+        turn = stage.expect(Say).turn_id
+        stage.tell(started(turn), delta(turn, 0, "The do"))
+        terminal.shows("The do")
         stage.drop()
-        terminal.shows("the house closed the line")
-        assert terminal.process.wait(timeout=10) == 1
+        terminal.shows("The line went dead; trying again.")
+        terminal.interrupt()
+        stage.enter()
+        hello = stage.expect(Hello)
+        assert (hello.session_id, hello.resume_key) == ("s", "k")
+        told = snapshot_turn(turn, "The door ", said="Is anybody there?", status="running")
+        stage.tell(
+            READY.model_copy(update={"resumed": True, "resume_key": None}),
+            delta(turn, 9, "opens."),
+            SessionSnapshot(turns=[told], prologue=[]),
+        )
+        stop = stage.expect(Stop)  # what was asked for on the dead line
+        assert (stop.turn_id, stop.seen) == (turn, 6)
+        stage.tell(done(turn, 6, status="stopped", finish_reason="stopped"))
+        terminal.shows("stopped")
+        assert terminal.screen.decode().count("The do") == 1
+        assert "or opens" not in terminal.screen.decode()
+
+
+def test_a_house_that_is_not_there_is_said() -> None:
     with chatting(f"ws://127.0.0.1:{free_port()}/prod") as terminal:
         terminal.shows("is `make run` running?")
         assert terminal.process.wait(timeout=10) == 1
@@ -142,10 +255,16 @@ def test_a_house_that_hangs_up_or_is_not_there_is_said(stage: PageStage) -> None
 
 @pytest.mark.parametrize("text", ["a :cat: b", "[/foo]", "x\\[/foo]", "[bold]loud"])
 def test_what_is_told_is_shown_letter_by_letter(text: str) -> None:
-    screen = io.StringIO()
-    chat = Chat(Client("ws://nowhere"), Console(file=screen, emoji=False, highlight=False, width=200))
-    show: Callable[..., None] = chat.show
-    show(TurnDelta(turn_id="t", version=1, offset=0, text=text))
-    show(PrologueLine(seq=0, speaker="narrator", text=text))
-    show(ErrorFrame(code="internal", message=text, hint=text))
-    assert screen.getvalue().count(text) == 4
+    paper = io.StringIO()
+    screen = Screen(Console(file=paper, emoji=False, highlight=False, width=200))
+    story = Story()
+    for frame in (
+        started("t"),
+        delta("t", 0, text),
+        delta("t", 0, text),  # again: shown once
+        PrologueLine(seq=0, speaker="narrator", text=text),
+        ErrorFrame(code="internal", message=text, hint=text),
+    ):
+        story.receive(frame)
+        screen.show(frame, story)
+    assert paper.getvalue().count(text) == 4

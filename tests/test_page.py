@@ -10,6 +10,7 @@ from session.events import (
     ModelStatus,
     PrologueDone,
     PrologueFragment,
+    Saved,
     TurnStarted,
     TurnSuggestions,
     Usage,
@@ -140,9 +141,12 @@ def test_stop_freezes_what_was_seen(page: Page, stage: PageStage) -> None:
         expect(prose(page)).to_have_text("The door ")
         assert stop.bounding_box() == place
         press()
-        assert stage.expect(Stop).turn_id == turn_id
+        stop_frame = stage.expect(Stop)
+        assert (stop_frame.turn_id, stop_frame.seen) == (turn_id, 9)
         stage.tell(delta(turn_id, 9, "opens "), delta(turn_id, 15, "slowly"))
-        stage.tell(done(turn_id, 21, status="stopped", finish_reason="stopped"))
+        expect(stop).to_be_disabled()
+        expect(prose(page)).to_have_text("The door ")
+        stage.tell(done(turn_id, 9, status="stopped", finish_reason="stopped"))
         expect(metrics(page)).to_have_text("stopped by you")
         expect(prose(page)).to_have_text("The door ")
         expect(send).to_be_visible()
@@ -166,9 +170,12 @@ def test_the_house_answers_without_the_model(page: Page, stage: PageStage) -> No
     stage.tell(question(0, "companion", "Who is beside you?"))
     turn_id = said(stage, page, "Why do I wait?")
     stage.tell(TurnStarted(turn_id=turn_id, version=1, source="faq"), delta(turn_id, 0, "It sleeps."))
-    stage.tell(done(turn_id, 10, finish_reason="faq"))
+    saved = Saved(seconds=12.4, cost_usd=0.0021, energy_wh=0.031)
+    stage.tell(done(turn_id, 10, finish_reason="faq", saved=saved))
     reply = page.get_by_role("article")
-    expect(reply).to_contain_text("Answered by the house, without waking the model")
+    expect(reply).to_contain_text(
+        "Answered by the house, without waking the model · saved 12 s, $0.0021, 0.031 Wh"
+    )
     expect(reply).to_contain_text("It sleeps.")
     expect(page.locator("#question")).to_be_visible()  # it goes on waiting
 

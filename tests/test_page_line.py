@@ -8,7 +8,6 @@ from tests.page_frames import (
     OPENING,
     delta,
     done,
-    greet,
     line,
     metrics,
     opened,
@@ -99,17 +98,6 @@ def test_a_forgotten_story_gives_way_to_a_new_one(page: Page, stage: PageStage) 
     stage.tell(ready(), line(0, "Who goes there?"))
     expect(page.get_by_role("alert")).to_contain_text("Your earlier story is no longer kept here.")
     expect(page.get_by_role("log")).to_have_text("The GatekeeperWho goes there?")
-
-
-def test_a_new_story_begins_only_after_a_yes(page: Page, stage: PageStage) -> None:
-    opened(stage, page)
-    page.get_by_role("button", name="New story").click()
-    page.get_by_role("button", name="Stay here").click()
-    expect(prose(page)).to_have_text("You stand at the gate.")
-    page.get_by_role("button", name="New story").click()
-    page.get_by_role("dialog").get_by_role("button", name="New story").click()
-    greet(stage)
-    expect(page.get_by_role("log")).to_be_empty()
 
 
 def test_a_superseded_page_waits_to_be_called_back(page: Page, stage: PageStage) -> None:

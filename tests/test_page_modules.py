@@ -60,8 +60,9 @@ def test_deltas_are_spliced_by_code_points(page: Page) -> None:
             """async (deltas) => {
               const { Turn } = await import("/js/turns.js");
               const turn = new Turn("t");
+              turn.start({ version: 1, source: "model" });
               const whole = deltas.map(([offset, text]) => turn.splice({ version: 1, offset, text }));
-              return whole.every(Boolean) ? turn.shown : null;
+              return whole.every(Boolean) ? turn.viewed.shown : null;
             }""",
             deltas,
         )

@@ -82,3 +82,13 @@ def test_whatever_order_the_frames_come_in_the_text_is_the_tables(text: str, cha
     if story.receive(done(len(text))) or any(missing):
         story.receive(snapshot(text, "completed"))
     assert story.turns["t"].text == text
+
+
+def test_a_ping_names_the_turn_of_which_the_server_may_know_more() -> None:
+    story = Story()
+    assert story.ping()["turn_id"] == "opening"
+    story.say("t1", "I knock.")
+    assert story.ping()["turn_id"] == "t1"
+    story.receive(TurnStarted(turn_id="t1", version=1, source="model"))
+    story.receive(TurnDone(turn_id="t1", version=1, status="completed", finish_reason="stop", length=0))
+    assert story.ping()["turn_id"] == "t1"

@@ -1,10 +1,10 @@
 // What happens behind the curtain: how much of the model is really there, and what is whispered meanwhile.
 
 import { byId, element, setText } from "./dom.js";
-import { progressText, share, stateText } from "./words.js";
+import { progressText, queueText, share, stateText } from "./words.js";
 
 const LATEST = 3; // whispers on show
-const AWAKE = { unknown: 0, cold: 0, resting: 0, failed: 0, starting: 0.05, ready: 1 };
+const AWAKE = { unknown: 0, cold: 0, resting: 0, failed: 0, full: 0, starting: 0.05, ready: 1 };
 
 export class Backstage {
   #panel = byId("backstage");
@@ -18,15 +18,17 @@ export class Backstage {
     byId("wake").addEventListener("click", hooks.wake);
   }
 
-  update({ model, script: { prologue, begun } }) {
+  update({ house: { model, queue }, script: { prologue, begun } }) {
     const loaded = share(model);
     const waking = model.state === "starting" || model.state === "loading";
     const failed = model.state === "failed";
-    this.#panel.hidden = !waking && !failed && (begun || !prologue.whispers.length);
+    const full = model.state === "full";
+    this.#panel.hidden = !waking && !failed && !full && (begun || !prologue.whispers.length);
     this.#panel.classList.toggle("failed", failed);
-    setText(byId("backstage-state"), stateText(model));
-    setText(byId("progress-text"), progressText(model));
-    this.#bar.hidden = failed;
+    setText(byId("backstage-state"), full && queue ? queueText(queue) : stateText(model));
+    setText(byId("progress-text"), failed ? "" : progressText(model));
+    setText(byId("backstage-note"), noteText(model, begun));
+    this.#bar.hidden = failed || full;
     if (loaded !== null || model.state === "ready") this.#bar.value = loaded ?? 1;
     else this.#bar.removeAttribute("value");
     byId("wake").hidden = !failed;
@@ -44,4 +46,12 @@ export class Backstage {
     this.#whispers.append(...whispers.slice(told).map(({ text }) => element("li", {}, text)));
     while (this.#whispers.children.length > LATEST) this.#whispers.firstChild.remove();
   }
+}
+
+function noteText({ state, message }, begun) {
+  const next = begun ? "Your story is kept as it is." : "What you answered is kept.";
+  if (state === "failed") {
+    return `${message ?? ""} ${next} Questions about Curtain are answered all the same.`.trim();
+  }
+  return state === "full" ? `The narrator comes to you as soon as someone leaves. ${next}` : "";
 }

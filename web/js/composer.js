@@ -14,8 +14,9 @@ export class Composer {
   #counter = byId("counter");
   #ready = false;
   #busy = false;
+  #edited = null; // the turn that is to say something else
 
-  /** `hooks`: say(text), stop(), tooLong(characters, most). */
+  /** `hooks`: say(text), edit(text), stop(), tooLong(characters, most). */
   constructor(hooks) {
     this.hooks = hooks;
     this.#form.addEventListener("submit", (event) => {
@@ -30,19 +31,33 @@ export class Composer {
     this.#text.addEventListener("input", () => this.#fit());
     // `detail` 2: the second half of a double click on Send, which Stop has just replaced.
     this.#stop.addEventListener("click", (event) => event.detail < 2 && hooks.stop());
+    byId("leave-it").addEventListener("click", () => this.#leave());
     addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this.#busy && !document.querySelector("dialog[open]")) hooks.stop();
+      if (event.key !== "Escape" || document.querySelector("dialog[open]")) return;
+      if (this.#edited) this.#leave();
+      else if (this.#busy) hooks.stop();
     });
   }
 
-  update({ ready, superseded, script: { openTurn, begun } }) {
-    this.#ready = ready && !superseded;
+  /** The next text is said instead of what `turn` says. */
+  edit(turn) {
+    this.#edited = turn;
+    this.#text.value = turn.newest.said;
+    setText(byId("edited"), turn.newest.said);
+    this.#fit();
+    this.#text.focus();
+  }
+
+  update({ ready, script: { openTurn, lastTurn, begun } }) {
+    this.#ready = ready;
+    if (this.#edited !== lastTurn || openTurn) this.#edited = null;
+    byId("editing").hidden = !this.#edited;
     this.#busy = openTurn !== null;
     const hadFocus = [this.#send, this.#stop].includes(document.activeElement);
     this.#send.hidden = this.#busy;
     this.#send.disabled = !this.#ready;
     this.#stop.hidden = !this.#busy;
-    this.#stop.disabled = this.#busy && openTurn.frozen !== null;
+    this.#stop.disabled = this.#busy && openTurn.newest.frozen !== null;
     if (hadFocus && document.activeElement === document.body) this.#text.focus({ preventScroll: true });
     const placeholder = begun ? "What do you do?" : "Ask about Curtain";
     if (this.#text.placeholder !== placeholder) this.#text.placeholder = placeholder;
@@ -61,10 +76,21 @@ export class Composer {
     if (characters > MOST) {
       this.hooks.tooLong(characters, MOST);
     } else {
+      const edits = this.#edited !== null;
       this.#text.value = "";
+      this.#edited = null;
       this.#fit();
-      this.hooks.say(text);
+      if (edits) this.hooks.edit(text);
+      else this.hooks.say(text);
     }
+  }
+
+  #leave() {
+    this.#edited = null;
+    byId("editing").hidden = true;
+    this.#text.value = "";
+    this.#fit();
+    this.#text.focus();
   }
 
   #fit() {

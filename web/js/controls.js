@@ -1,4 +1,4 @@
-// The buttons around the story: pause and skip the prologue, begin anew, bring the story back, take a suggestion.
+// The buttons around the story: pause and skip the prologue, come back to it, take a suggestion.
 
 import { byId, element, setText } from "./dom.js";
 
@@ -6,7 +6,7 @@ export class Controls {
   #offered = byId("suggestions");
   #suggestions = [];
 
-  /** `hooks`: pause(), skip(), say(text), comeBack(), beginAnew(). */
+  /** `hooks`: pause(), skip(), say(text), comeBack(). */
   constructor(hooks) {
     this.hooks = hooks;
     byId("pause").addEventListener("click", hooks.pause);
@@ -15,11 +15,6 @@ export class Controls {
       hooks.skip();
     });
     byId("return").addEventListener("click", hooks.comeBack);
-    byId("new-story").addEventListener("click", () => byId("confirm").showModal());
-    byId("confirm").addEventListener("close", ({ target }) => {
-      if (target.returnValue === "new") hooks.beginAnew();
-      target.returnValue = "";
-    });
   }
 
   update({ ready, suggestions, script: { prologue, begun, openTurn } }) {

@@ -1,20 +1,27 @@
 // Puts the page together: config, story, connection, views.
 
 import { Backstage } from "./backstage.js";
+import { Begin } from "./begin.js";
 import { Composer } from "./composer.js";
 import { Connection, encode } from "./connection.js";
 import { Controls } from "./controls.js";
-import { recall, remember } from "./credentials.js";
 import { drawCurtains } from "./curtain.js";
+import { download, newTurnId } from "./dom.js";
+import { errand } from "./errand.js";
 import { Follow } from "./follow.js";
+import { LastTurn } from "./lastturn.js";
 import { Notices } from "./notices.js";
 import { Protocol } from "./protocol.js";
 import { Question } from "./question.js";
-import { applyWorld } from "./theme.js";
+import { Shelf } from "./shelf.js";
+import { forget, leave, recall, remember, retitle } from "./stories.js";
+import { applyWorld, lookOf } from "./theme.js";
 import { Transcript } from "./transcript.js";
 
 const CONFIG = "config.json";
 const TOO_LARGE = { message: "This is too large to be sent.", hint: "Send a shorter text." };
+const UNSENT = { message: "The line is dead just now.", hint: "Do it once more when it is back." };
+const FLEETING = new Set(["skip", "wake", "undo", "model", "rename", "export", "delete"]); // not sent again by itself
 
 drawCurtains();
 const notices = new Notices();
@@ -27,15 +34,12 @@ try {
   notices.alert({ message, hint: "Is the stage running? Start it, then load this page again." });
 }
 
-async function raise({ websocket, world }) {
-  applyWorld(world);
-  const credentials = await recall();
-  if (credentials) remember(credentials);
-  let protocol = new Protocol(credentials);
+async function raise(config) {
+  let protocol = new Protocol(await recall());
   let drawing = false; // a frame of the screen is asked for
   let pacing = 0; // the timer of the prologue's next line
 
-  const connection = new Connection(websocket, {
+  const connection = new Connection(config.websocket, {
     opened: () => perform(protocol.hello()),
     received(frame) {
       perform(protocol.receive(frame, performance.now()));
@@ -45,15 +49,16 @@ async function raise({ websocket, world }) {
     pingEvery: () => protocol.pingEvery,
     changed: () => draw(),
   });
-  const transcript = new Transcript(world.speakers);
-  const question = new Question(
-    { answer: (given) => reply(protocol.answer(given)), skip: () => reply(protocol.skipQuestion()) },
-    world.speakers,
-  );
+  const transcript = new Transcript({ turned: draw });
+  const question = new Question({
+    answer: (given) => reply(protocol.answer(given)),
+    skip: () => reply(protocol.skipQuestion()),
+  });
   const backstage = new Backstage({ wake: () => perform(protocol.wake()) });
   const follow = new Follow();
   const composer = new Composer({
     say,
+    edit: (text) => reply(protocol.retell("edit", text)),
     stop: () => perform(protocol.stop()),
     tooLong: (characters, most) =>
       notices.alert({
@@ -61,14 +66,55 @@ async function raise({ websocket, world }) {
         hint: "Send it in two parts.",
       }),
   });
+  const lastTurn = new LastTurn({
+    edit() {
+      composer.edit(protocol.script.lastTurn);
+      draw();
+    },
+    undo: () => perform(protocol.undo()),
+    retell: (action) => reply(protocol.retell(action)),
+  });
   const controls = new Controls({
     pause: () => perform(protocol.pause(!protocol.script.prologue.paused)),
     skip: () => reply(protocol.skipPrologue()),
     say,
-    comeBack: () => connection.open(),
-    beginAnew,
+    comeBack: () => (protocol.away.kind === "deleted" ? turnTo(null) : connection.open()),
+  });
+  const begin = new Begin({ begin: (wanted) => turnTo(null, wanted) });
+  const shelf = new Shelf({
+    open(story) {
+      shelf.close();
+      turnTo(story);
+    },
+    rename(story, title) {
+      if (isHere(story)) perform(protocol.rename(title));
+      else sendOff(story, { action: "rename", title }, "session.renamed", () => retitle(story.session_id, title));
+    },
+    remove(story) {
+      const gone = () => forget(story.session_id);
+      if (isHere(story)) perform(protocol.delete());
+      else sendOff(story, { action: "delete" }, "session.deleted", gone);
+    },
+    model: (name) => perform(protocol.switchModel(name)),
+    copy: (format) => perform(protocol.export(format)),
+    worldTitle: (story) => lookOf(config, { ...story, worlds: protocol.house.worlds }).title,
   });
   connection.open();
+
+  function isHere({ session_id }) {
+    return protocol.ready && protocol.credentials?.session_id === session_id;
+  }
+
+  async function sendOff(story, frame, until, done) {
+    try {
+      await errand(config.websocket, story, frame, until);
+      done();
+    } catch (error) {
+      if (error.code === "unknown_session") forget(story.session_id); // the house has forgotten it already
+      else shelf.note(error.message);
+    }
+    shelf.fill();
+  }
 
   function say(text) {
     reply(protocol.say(newTurnId(), text));
@@ -81,30 +127,43 @@ async function raise({ websocket, world }) {
     follow.toEnd();
   }
 
-  function beginAnew() {
+  /** Goes on with another story, or with a new one; the one so far stays on the shelf. */
+  function turnTo(story, wanted) {
     connection.close();
-    remember(null);
-    protocol = new Protocol(null);
+    leave();
+    protocol = new Protocol(story, wanted);
     notices.clear();
     connection.open();
+    follow.toEnd();
   }
 
   function perform(effects) {
     for (const effect of effects) {
       if (effect.do === "send") dispatch(effect.frame);
-      else if (effect.do === "remember") remember(effect.credentials);
+      else if (effect.do === "remember") remember(effect.story, Date.now());
+      else if (effect.do === "forget") forget(effect.session_id);
       else if (effect.do === "announce") notices.announce(effect.text);
-      else if (effect.do === "alert") notices.alert(effect);
+      else if (effect.do === "alert") alert(effect);
       else if (effect.do === "unsay") composer.restore(effect.text);
-      else if (effect.do === "leave") connection.close();
+      else if (effect.do === "download") download(effect, document.title);
+      else if (effect.do === "leave") {
+        connection.close();
+        notices.clear();
+      }
+      if (effect.do === "remember" || effect.do === "forget") shelf.fill();
     }
     draw();
   }
 
   function dispatch(frame) {
     const text = encode(frame);
-    if (text === null) notices.alert(TOO_LARGE);
-    else connection.send(text); // on a dead line it is sent again after the reconnect
+    if (text === null) alert(TOO_LARGE);
+    else if (!connection.send(text) && FLEETING.has(frame.action)) alert(UNSENT);
+  }
+
+  function alert(what) {
+    if (shelf.isOpen) shelf.note([what.message, what.hint].filter(Boolean).join(" "));
+    else notices.alert(what);
   }
 
   function draw() {
@@ -117,20 +176,14 @@ async function raise({ websocket, world }) {
   }
 
   function paint() {
-    transcript.update(protocol);
-    question.update(protocol);
-    backstage.update(protocol);
-    composer.update(protocol);
+    const look = lookOf(config, protocol.house);
+    applyWorld(look, protocol.house.title, protocol.house.language || look.language || "en");
+    for (const view of [transcript, question]) view.speakers = look.speakers;
+    for (const view of [transcript, question, backstage, composer, lastTurn, controls, begin, shelf]) view.update(protocol);
     notices.update(protocol, connection);
-    controls.update(protocol);
     follow.update();
     clearTimeout(pacing);
     const wait = protocol.script.prologue.wait(performance.now());
     if (wait !== null) pacing = setTimeout(() => perform(protocol.tick(performance.now())), wait);
   }
-}
-
-function newTurnId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(9));
-  return `t-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }

@@ -1,109 +1,52 @@
 // The client's side of the wire: frames and the reader's wishes in, state and effects out. No socket, DOM or clock.
 //
-// Effects: { do: "send", frame } · { do: "remember", credentials } · { do: "announce", text } · { do: "leave" }
+// Effects: { do: "send", frame } · { do: "remember", story } · { do: "forget", session_id } · { do: "announce", text }
 //          { do: "alert", message, hint } · { do: "unsay", text }: a refused text goes back to its writer
+//          { do: "download", format, text } · { do: "leave" }: close the line; `away` says why
 
-import { Script, sayFrame, stopFrame } from "./script.js";
+import { House } from "./house.js";
+import { Script, stopFrame } from "./script.js";
 import { Snapshot } from "./snapshot.js";
-import { Turn } from "./turns.js";
 import { announceDone, hintText } from "./words.js";
+import { Wishes, announce, send } from "./wishes.js";
 
-const VERSION = 1;
-const LOST_TRACK = new Set(["no_session", "unknown_question", "already_answered", "prologue_over"]);
+const LOST_TRACK = new Set(["no_session", "unknown_question", "already_answered", "prologue_over", "not_last_turn"]);
+const NO_ENTRY = new Set(["too_many_sessions", "unsupported_version", "unknown_world", "unknown_model"]);
 
-export class Protocol {
-  #held; // turn frames that wait for a snapshot; null while none is awaited
+export class Protocol extends Wishes {
   #snapshot = new Snapshot();
-  #unconfirmed = null; // a turn that the server had not confirmed at the last ping
 
-  /** `credentials`: { session_id, resume_key } of an earlier visit, or null. */
-  constructor(credentials) {
-    this.#begin(credentials);
+  /** `story`: { session_id, resume_key } of an earlier visit, or null; `wanted`: { world, language } of a new one. */
+  constructor(story, wanted = {}) {
+    super();
+    this.wanted = wanted;
+    this.#begin(story);
   }
 
-  #begin(credentials) {
-    this.credentials = credentials;
+  #begin(story) {
+    this.credentials = story && { session_id: story.session_id, resume_key: story.resume_key };
     this.ready = false;
-    this.superseded = false;
-    this.model = { name: "", state: "unknown" };
+    this.away = null; // why the line is closed for good: { kind: "superseded" | "deleted" | "refused", … }
+    this.house = new House();
     this.suggestions = [];
     this.script = new Script();
-    this.#held = null;
+    this.held = null; // turn frames that wait for a snapshot; null while none is awaited
   }
-
-  /** Milliseconds between pings: often while something is under way, else only to keep the connection. */
-  get pingEvery() {
-    const waking = ["starting", "loading"].includes(this.model.state);
-    return waking || this.script.openTurn || !this.script.begun ? 10_000 : 300_000;
-  }
-
-  // What the reader and the clock do; each returns effects.
 
   hello() {
     this.#snapshot.clear();
-    this.#held = this.credentials ? [] : null;
-    return [send({ action: "hello", v: VERSION, ...this.credentials })];
+    if (this.credentials) this.held ??= [];
+    return super.hello();
   }
-
-  tick(now) {
-    return this.#show(now);
-  }
-
-  /** Answers the open question with { choice, label } or { text }. */
-  answer({ label, ...given }) {
-    return this.#answered(label ?? given.text, { action: "answer", ...given });
-  }
-
-  skipQuestion() {
-    return this.#answered(null, { action: "skip" });
-  }
-
-  skipPrologue() {
-    const goOn = this.script.prologue.paused ? this.pause(false) : [];
-    return [...goOn, ...this.#show(0, true), send({ action: "skip" })];
-  }
-
-  pause(paused) {
-    this.script.prologue.paused = paused;
-    return [send({ action: "pause", paused })];
-  }
-
-  say(turnId, text) {
-    const turn = new Turn(turnId, text);
-    this.suggestions = [];
-    this.script.place(turn);
-    return [send(sayFrame(turn))];
-  }
-
-  stop() {
-    const turn = this.script.openTurn;
-    if (!turn || turn.frozen !== null) return [];
-    turn.freeze();
-    return [send(stopFrame(turn))];
-  }
-
-  wake() {
-    return [send({ action: "wake" })];
-  }
-
-  ping() {
-    const turn = this.script.openTurn;
-    const lost = turn?.status === "sending" && turn === this.#unconfirmed;
-    this.#unconfirmed = turn;
-    if (!this.ready || this.#held || lost) return this.hello(); // what was asked for has not come
-    return [send({ action: "ping", session_id: this.credentials?.session_id, turn_id: turn?.id })];
-  }
-
-  // What the server says.
 
   receive(frame, now) {
     if (frame.type?.startsWith("prologue.")) {
       this.script.prologue.add(frame);
-      return this.#show(now);
+      return this.show(now);
     }
     if (frame.type?.startsWith("turn.")) {
-      if (!this.#held) return this.#turn(frame);
-      this.#held.push(frame);
+      if (!this.held) return this.#turn(frame);
+      this.held.push(frame);
       return [];
     }
     switch (frame.type) {
@@ -114,13 +57,26 @@ export class Protocol {
         return whole ? this.#restore(whole) : [];
       }
       case "session.superseded":
-        this.superseded = true;
-        return [{ do: "leave" }];
+        return this.#leave({ kind: "superseded" });
+      case "session.deleted":
+        this.#begin(null);
+        return [{ do: "forget", session_id: frame.session_id }, ...this.#leave({ kind: "deleted" })];
+      case "session.renamed":
+        this.house.title = frame.title;
+        return [this.#remember()];
+      case "session.export": {
+        const copy = this.house.copy(frame);
+        return copy ? [{ do: "download", ...copy }] : [];
+      }
       case "model.status":
-        this.model = frame;
-        return [];
+        return this.#status(frame);
+      case "queue": {
+        const news = this.house.queue?.place !== frame.place;
+        this.house.queue = frame;
+        return news ? [announce(`The house is full. Your place in the queue: ${frame.place}.`)] : [];
+      }
       case "pong":
-        return frame.seq > this.script.prologue.received && !this.#held ? this.hello() : [];
+        return this.held || frame.seq > this.script.prologue.received ? this.hello() : [];
       case "error":
         return this.#refused(frame);
       default: // the gateway's own errors have no type; a later server may say more
@@ -128,68 +84,95 @@ export class Protocol {
     }
   }
 
-  #ready({ session_id, resume_key, resumed }) {
+  #ready(frame) {
+    const { session_id, resume_key, resumed } = frame;
+    if (this.credentials && this.credentials.session_id !== session_id) this.#begin(null); // another story
+    this.credentials = { session_id, resume_key: resume_key ?? this.credentials?.resume_key };
     this.ready = true;
-    this.superseded = false;
-    if (resumed) this.#held ??= [];
-    if (!resume_key) return [];
-    this.credentials = { session_id, resume_key };
-    return [{ do: "remember", credentials: this.credentials }];
+    this.away = null;
+    this.house.greet(frame);
+    this.#snapshot.clear();
+    if (resumed) this.held ??= [];
+    return [this.#remember()];
+  }
+
+  #remember() {
+    const { title, world, language } = this.house;
+    return { do: "remember", story: { ...this.credentials, title, world, language } };
+  }
+
+  #leave(away) {
+    this.away = away;
+    this.ready = false;
+    return [{ do: "leave" }];
   }
 
   #restore(snapshot) {
-    const held = this.#held ?? [];
-    this.#held = null;
+    const { held } = this;
+    this.held = null;
     this.script.prologue.restore(snapshot);
-    const effects = this.#show(0, true);
-    for (const turn of snapshot.turns) this.script.turnOf(turn).restore(turn);
-    effects.push(...held.flatMap((frame) => this.#turn(frame)));
-    return [...effects, ...this.script.unconfirmed.map(send)];
+    const effects = this.show(0, true);
+    this.script.restore(snapshot.turns, held !== null);
+    for (const frame of held ?? []) {
+      if (this.held) this.held.push(frame);
+      else effects.push(...this.#turn(frame));
+    }
+    return this.held ? effects : [...effects, ...this.script.unconfirmed.map(send)];
   }
 
   #turn(frame) {
-    const turn = this.script.turnOf(frame);
-    const wasOpen = turn.open;
-    switch (frame.type) {
-      case "turn.started":
-        turn.start(frame);
-        return frame.source === "model" && wasOpen ? [announce("The narrator is speaking.")] : [];
-      case "turn.delta":
-        return turn.splice(frame) ? [] : this.hello();
-      case "turn.done": {
-        const whole = turn.finish(frame);
-        return [...(wasOpen ? [announce(announceDone(turn))] : []), ...(whole ? [] : this.hello())];
-      }
-      case "turn.suggestions":
-        this.suggestions = frame.suggestions;
+    const { script } = this;
+    if (frame.type === "turn.removed") {
+      script.remove(frame.turn_id);
+      this.suggestions = [];
+      return [announce("Undone.")];
     }
-    return [];
+    if (script.wasRemoved(frame.turn_id)) return [];
+    if (frame.type === "turn.suggestions") {
+      this.suggestions = frame.suggestions;
+      return [];
+    }
+    const known = script.turns.get(frame.turn_id);
+    if (frame.type === "turn.started") {
+      const begins = !known || known.open || known.newest.number < frame.version;
+      if (begins) this.suggestions = [];
+      const turn = script.start(frame);
+      return [
+        ...(begins && frame.source === "model" ? [announce("The narrator is speaking.")] : []),
+        ...(turn.open && turn.newest.frozen !== null ? [send(stopFrame(turn))] : []), // it overtook the turn
+      ];
+    }
+    if (!known) return this.#missing(frame);
+    const wasOpen = known.open;
+    const whole = frame.type === "turn.delta" ? known.splice(frame) : known.finish(frame);
+    const effects = wasOpen && !known.open ? [announce(announceDone(known.newest))] : [];
+    return whole ? effects : [...effects, ...this.#missing(frame)];
   }
 
-  #show(now, atOnce) {
-    const { prologue } = this.script;
-    const before = prologue.question;
-    this.script.show(now, atOnce);
-    const asked = prologue.question;
-    return asked && asked !== before ? [announce(`A question: ${asked.text}`)] : [];
+  /** Keeps the frame, and asks for what came before it. */
+  #missing(frame) {
+    this.held = [frame];
+    return this.hello();
   }
 
-  #answered(answer, given) {
-    const { paused, question } = this.script.prologue;
-    const frame = { ...given, question_id: question.id, request_id: `q-${question.seq}` };
-    this.script.answer(answer, frame);
-    return [send(frame), ...(paused ? this.pause(false) : [])];
+  #status(frame) {
+    const before = this.house.model.state;
+    this.house.status(frame);
+    const failed = frame.state === "failed" && before !== "failed";
+    return failed ? [announce("The narrator could not be woken. You can try again.")] : [];
   }
 
   #refused(frame) {
     const { code, message, request_id } = frame;
     if (code === "unknown_session" && this.credentials) {
+      const { session_id } = this.credentials;
       this.#begin(null);
       const gone = { message: "Your earlier story is no longer kept here.", hint: "A new one begins." };
-      return [{ do: "remember", credentials: null }, { do: "alert", ...gone }, ...this.hello()];
+      return [{ do: "forget", session_id }, { do: "alert", ...gone }, ...this.hello()];
     }
+    if (!this.ready && NO_ENTRY.has(code)) return this.#leave({ kind: "refused", message, hint: hintText(frame) });
     const text = this.script.refuse(request_id);
-    const lostTrack = LOST_TRACK.has(code) && this.credentials && !this.#held;
+    const lostTrack = LOST_TRACK.has(code) && this.credentials && !this.held;
     return [
       { do: "alert", message, hint: hintText(frame) },
       ...(text === null ? [] : [{ do: "unsay", text }]),
@@ -197,6 +180,3 @@ export class Protocol {
     ];
   }
 }
-
-const send = (frame) => ({ do: "send", frame });
-const announce = (text) => ({ do: "announce", text });

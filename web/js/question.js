@@ -13,9 +13,9 @@ export class Question {
   #follow = false; // the reader is answering: focus goes along to the next question
 
   /** `hooks`: answer({ choice, label } | { text }), skip(). */
-  constructor(hooks, speakers) {
+  constructor(hooks) {
     this.hooks = hooks;
-    this.speakers = speakers;
+    this.speakers = {};
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       const text = this.#text.value.trim();

@@ -5,9 +5,11 @@
 import { Prologue } from "./prologue.js";
 import { Turn } from "./turns.js";
 
-const OPENING = "opening";
+export const OPENING = "opening";
 
 export class Script {
+  #removed = new Set(); // ids of undone turns: they never come back
+
   constructor() {
     this.items = [];
     this.prologue = new Prologue();
@@ -18,9 +20,13 @@ export class Script {
     return [...this.turns.values()].findLast((turn) => turn.open) ?? null;
   }
 
+  get lastTurn() {
+    return [...this.turns.values()].at(-1) ?? null;
+  }
+
   /** Whether the story itself has begun. */
   get begun() {
-    return [...this.turns.values()].some((turn) => turn.source === "model");
+    return [...this.turns.values()].some(({ versions }) => versions.some(({ source }) => source === "model"));
   }
 
   /** Shows the entries of the prologue that are due at `now` (ms); with `atOnce` all that are there. */
@@ -55,24 +61,54 @@ export class Script {
     this.items.push({ key: `turn:${turn.id}`, kind: "turn", turn });
   }
 
-  /** The turn that a frame speaks of; a new one if it is not known yet. */
-  turnOf({ turn_id, source }) {
-    const known = this.turns.get(turn_id);
-    if (known) return known;
-    const turn = new Turn(turn_id);
-    turn.status = "waiting";
-    turn.source = source ?? null;
-    this.place(turn);
+  /** The turn begins (again); null if it was undone. */
+  start(frame) {
+    if (this.#removed.has(frame.turn_id)) return null;
+    if (!this.turns.has(frame.turn_id)) this.place(new Turn(frame.turn_id));
+    const turn = this.turns.get(frame.turn_id);
+    turn.start(frame);
     return turn;
+  }
+
+  /** The turn is undone. */
+  remove(id) {
+    this.#removed.add(id);
+    this.#drop(id);
+  }
+
+  wasRemoved(id) {
+    return this.#removed.has(id);
+  }
+
+  /** Takes the turns of a snapshot, in its order. One that was `awaited` is the whole story: what it lacks is gone. */
+  restore(told, awaited) {
+    const ids = new Set();
+    for (const version of told) {
+      const { turn_id: id } = version;
+      if (this.#removed.has(id)) continue;
+      if (!this.turns.has(id)) this.place(new Turn(id));
+      this.turns.get(id).restore(version);
+      ids.add(id);
+    }
+    for (const [id, { newest }] of this.turns) {
+      if (!ids.has(id) && awaited && newest.status !== "sending") this.#drop(id);
+    }
+    const others = [...this.turns.keys()].filter((id) => !ids.has(id));
+    this.turns = new Map([...ids, ...others].map((id) => [id, this.turns.get(id)]));
+    const inOrder = [...this.turns.values()];
+    this.items = this.items.map((item) =>
+      item.kind === "turn" ? ((turn) => ({ ...item, key: `turn:${turn.id}`, turn }))(inOrder.shift()) : item,
+    );
   }
 
   /** Takes back what the server refused; a turn's text is returned to be written anew. */
   refuse(requestId) {
-    const turn = this.turns.get(requestId);
-    if (turn?.status === "sending") {
-      this.turns.delete(turn.id);
-      this.#remove(`turn:${turn.id}`);
-      return turn.said;
+    if (!requestId) return null;
+    for (const turn of this.turns.values()) {
+      const { request, said, status } = turn.newest;
+      if (request?.request_id !== requestId || status !== "sending") continue;
+      if (!turn.retract()) this.#drop(turn.id);
+      return ["say", "edit"].includes(request.action) ? said : null;
     }
     const { pending } = this.prologue;
     if (pending && pending.frame.request_id === requestId) {
@@ -86,10 +122,10 @@ export class Script {
 
   /** Frames that, by a snapshot, never arrived. Sending them twice is harmless. */
   get unconfirmed() {
-    const turns = [...this.turns.values()];
+    const newest = [...this.turns.values()].map((turn) => [turn, turn.newest]);
     return [
-      ...turns.filter((turn) => turn.status === "sending").map(sayFrame),
-      ...turns.filter((turn) => turn.open && turn.frozen !== null).map(stopFrame),
+      ...newest.filter(([, { status }]) => status === "sending").map(([, { request }]) => request),
+      ...newest.filter(([, { open, frozen }]) => open && frozen !== null).map(([turn]) => stopFrame(turn)),
       ...(this.prologue.pending ? [this.prologue.pending.frame] : []),
     ];
   }
@@ -109,10 +145,20 @@ export class Script {
     this.items.push({ key: `exchange:${question.seq}`, kind: "exchange", question, answer });
   }
 
+  #drop(id) {
+    this.turns.delete(id);
+    this.#remove(`turn:${id}`);
+  }
+
   #remove(key) {
     this.items = this.items.filter((item) => item.key !== key);
   }
 }
 
-export const sayFrame = ({ id, said }) => ({ action: "say", turn_id: id, text: said, request_id: id });
-export const stopFrame = ({ id }) => ({ action: "stop", turn_id: id });
+/** Asks to end the turn where the reader's screen stands still. */
+export const stopFrame = (turn) => ({
+  action: "stop",
+  turn_id: turn.id,
+  version: turn.newest.number,
+  seen: turn.freeze(),
+});

@@ -1,5 +1,16 @@
 // A snapshot comes in one or more parts, in any order.
 
+/** A version that is too long for a frame comes in pieces, one after the other: put together again. */
+function joined(turns) {
+  const whole = [];
+  for (const turn of turns) {
+    const before = whole.at(-1);
+    if (before?.turn_id === turn.turn_id && before.version === turn.version) before.text += turn.text;
+    else whole.push({ ...turn });
+  }
+  return whole;
+}
+
 export class Snapshot {
   #parts = new Map();
 
@@ -17,7 +28,7 @@ export class Snapshot {
       answered: Object.assign({}, ...parts.map((part) => part.answered)),
       paused: frame.paused,
       prologue: parts.flatMap((part) => part.prologue),
-      turns: parts.flatMap((part) => part.turns),
+      turns: joined(parts.flatMap((part) => part.turns)),
     };
   }
 }

@@ -1,17 +1,18 @@
 // The transcript: one element per item of the script, made once and then kept up to date.
 
 import { byId, element, setText } from "./dom.js";
-import { endingText, metricsText, speakerName } from "./words.js";
-
-const OPENING = "opening";
+import { OPENING } from "./script.js";
+import { endingText, houseText, metricsText, speakerName } from "./words.js";
 
 export class Transcript {
   #log = byId("transcript");
   #parts = new Map(); // key -> { node, update() }
   #script = null;
 
-  constructor(speakers) {
-    this.speakers = speakers;
+  /** `hooks`: turned(): another version of a turn is to be shown. */
+  constructor(hooks) {
+    this.hooks = hooks;
+    this.speakers = {};
   }
 
   update({ script }) {
@@ -20,18 +21,19 @@ export class Transcript {
     const { openTurn, items } = script;
     this.#log.ariaBusy = String(openTurn !== null);
     this.#log.ariaLive = openTurn ? "off" : "polite";
-    let last = "";
-    for (const item of items) {
-      if (!this.#parts.has(item.key)) this.#add(item, last, script);
-      this.#parts.get(item.key).update();
-      last = item.kind === "line" ? item.entry.speaker : "";
-    }
-    if (this.#parts.size === items.length) return;
     const keys = new Set(items.map((item) => item.key));
     for (const [key, { node }] of this.#parts) {
       if (keys.has(key)) continue;
       node.remove();
       this.#parts.delete(key);
+    }
+    let last = "";
+    for (const [index, item] of items.entries()) {
+      if (!this.#parts.has(item.key)) this.#add(item, last, script);
+      const { node, update } = this.#parts.get(item.key);
+      if (this.#log.children[index] !== node) this.#log.insertBefore(node, this.#log.children[index] ?? null);
+      update();
+      last = item.kind === "line" ? item.entry.speaker : "";
     }
   }
 
@@ -45,7 +47,6 @@ export class Transcript {
     const speaker = item.entry?.speaker ?? item.question?.speaker;
     part.node.classList.toggle("same-speaker", speaker !== undefined && speaker === last);
     this.#parts.set(item.key, part);
-    this.#log.append(part.node);
   }
 
   line({ entry }) {
@@ -85,24 +86,50 @@ export class Transcript {
       node.classList.add("opening");
       node.append(element("h2", {}, "The curtain rises"));
     }
-    if (turn.said) {
-      const said = element("span", {}, turn.said);
-      node.append(
-        element("p", { className: "spoken yours" }, element("b", { className: "speaker" }, "You"), said),
-      );
-    }
+    const said = element("span");
+    const yours = element("p", { className: "spoken yours" }, element("b", { className: "speaker" }, "You"), said);
     const house = element("p", { className: "house" });
     const prose = element("div", { className: "prose" });
-    const footer = element("p", { className: "metrics" });
-    node.append(house, prose, footer);
+    const foot = element("p", { className: "metrics" });
+    const below = element("div", { className: "foot" }, foot);
+    const page = this.#pager(turn, below);
+    node.append(house, prose, below);
     const update = () => {
-      node.dataset.status = turn.open && turn.frozen === null ? "open" : turn.status;
-      node.classList.toggle("faq", turn.source === "faq");
-      setText(house, turn.source === "faq" ? "Answered by the house, without waking the model" : "");
-      setText(prose, turn.shown);
-      setText(footer, turn.open ? "" : [endingText(turn), metricsText(turn)].filter(Boolean).join(" · "));
+      const version = turn.viewed;
+      const faq = version.source === "faq";
+      node.dataset.status = version.open && version.frozen === null ? "open" : version.status;
+      node.classList.toggle("faq", faq);
+      if (version.said && !yours.isConnected) house.before(yours);
+      setText(said, version.said);
+      setText(house, faq ? houseText(version) : "");
+      setText(prose, version.shown);
+      setText(foot, version.open ? "" : [endingText(version), metricsText(version)].filter(Boolean).join(" · "));
+      page();
     };
     return { node, update };
+  }
+
+  /** ‹ 2/3 ›: through the versions of a turn, at the beginning of `row` while there are several. */
+  #pager(turn, row) {
+    const turnPage = (by) => () => {
+      turn.turnPage(by);
+      this.hooks.turned();
+    };
+    const button = (text, ariaLabel, by) =>
+      element("button", { type: "button", className: "page", ariaLabel, onclick: turnPage(by) }, text);
+    const earlier = button("‹", "Earlier version", -1);
+    const later = button("›", "Later version", 1);
+    const where = element("span", { role: "status" });
+    const pager = element("span", { className: "pager", role: "group", ariaLabel: "Versions" }, earlier, where, later);
+    return () => {
+      const { versions, viewed } = turn;
+      const number = versions.indexOf(viewed) + 1;
+      if (versions.length < 2) pager.remove();
+      else if (!pager.isConnected) row.prepend(pager);
+      earlier.ariaDisabled = String(number === 1); // not `disabled`: focus would get lost
+      later.ariaDisabled = String(number === versions.length);
+      setText(where, `${number}/${versions.length}`);
+    };
   }
 
   #spoken(speaker, text) {

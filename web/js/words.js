@@ -7,6 +7,7 @@ const STATES = {
   starting: "The narrator is being called",
   loading: "The narrator is waking",
   ready: "The narrator is awake",
+  full: "The house is full",
   failed: "The narrator could not be woken",
 };
 
@@ -16,6 +17,7 @@ const ENDINGS = {
   lost: "cut short: the model was lost on the way",
   gone: "cut short: nobody was listening",
   loop: "ended: it had begun to repeat itself",
+  house_full: "the house was full: no place came free",
 };
 
 const STATUSES = { stopped: "stopped by you", failed: "failed", incomplete: "cut short" };
@@ -27,6 +29,15 @@ const HINTS = {
   text_too_long: "Say it in two parts.",
   internal: "Try it once more.",
   unsupported_version: "Load this page again to get its newest version.",
+  not_last_turn: "The page shows it now as it is.",
+  nothing_to_continue: "You can have it told again.",
+  not_from_faq: "You can have it told again.",
+  turn_too_long: "Say what you do next.",
+  too_many_sessions: "Go on with one of yours (under Stories), or come back tomorrow.",
+  too_many_frames: "Wait a second, and do it again.",
+  too_many_turns: "Keep a copy of it (under Stories), and begin another.",
+  too_many_tokens: "Keep a copy of it (under Stories), and begin another.",
+  house_full: "Try it again in some minutes.",
 };
 
 export const stateText = ({ state }) => STATES[state] ?? state;
@@ -43,11 +54,37 @@ export function percentText(model) {
   return loaded === null ? "" : `${Math.floor(loaded * 100)} %`;
 }
 
-/** "3.1 of 6.0 MB read · about 4 s" */
+/** "3.1 of 6.0 MB read · about 4 s to go"; before the first byte what earlier starts let expect. */
 export function progressText(model) {
-  const eta = model.eta_s == null ? "" : ` · about ${seconds(Math.max(1, Math.round(model.eta_s)))} to go`;
-  if (share(model) === null) return model.message ?? "";
-  return `${bytes(model.loaded_bytes, model.total_bytes)} read${eta}`;
+  const eta = model.eta_s == null ? "" : `${about(model.eta_s)} to go`;
+  if (share(model) !== null) {
+    return [`${bytes(model.loaded_bytes, model.total_bytes)} read`, eta].filter(Boolean).join(" · ");
+  }
+  return model.message ?? (model.state === "starting" && eta ? `${eta}, by earlier evenings` : "");
+}
+
+/** "The house is full — place 2, about 40 s" */
+export function queueText({ place, eta_s }) {
+  return `The house is full — place ${place}${eta_s == null ? "" : `, ${about(eta_s)}`}`;
+}
+
+/** What the label of a FAQ answer says, and what the answer saved. */
+export function houseText({ saved }) {
+  const label = "Answered by the house, without waking the model";
+  if (!saved?.seconds) return label;
+  const energy = saved.energy_wh >= 0.0005 ? `${saved.energy_wh.toFixed(saved.energy_wh < 0.1 ? 3 : 1)} Wh` : "";
+  const amounts = [seconds(saved.seconds), saved.cost_usd && dollars(saved.cost_usd), energy].filter(Boolean);
+  return `${label} · saved ${amounts.join(", ")}`;
+}
+
+/** "today", "yesterday", "5 days ago" */
+export function ageText(age_ms) {
+  return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(-Math.floor(age_ms / 86_400_000), "day");
+}
+
+/** A language in its own words: "Deutsch". */
+export function languageName(code) {
+  return new Intl.DisplayNames([code], { type: "language" }).of(code);
 }
 
 /** "TTFT 0.4 s · 92 tokens · 61 tok/s · 1.9 s · $0.0003 on Lambda" */
@@ -80,6 +117,8 @@ export function announceDone(turn) {
 export function speakerName(id, speakers = {}) {
   return speakers[id] ?? id.replace(/[-_]+/g, " ").replace(/\b\w/g, (letter) => letter.toUpperCase());
 }
+
+const about = (value) => `about ${seconds(Math.max(1, Math.round(value)))}`;
 
 function seconds(value) {
   if (value < 0.095) return `${Math.ceil(value * 1000)} ms`;
