@@ -4,11 +4,10 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import pytest
-import yaml
 from numpy.typing import NDArray
 
 from prologue.faq import build, index
@@ -16,15 +15,19 @@ from prologue.faq.build import SourceError, checkpoint, ensure_embedder
 from prologue.faq.embedder import MAX_TOKENS, MODEL_FILE, WIDTH, Embedder, NotBuiltError
 from prologue.faq.graph import build_graph
 from prologue.faq.guard import Guard
-from prologue.faq.index import ensure_index, phrasings
+from prologue.faq.index import decoys, ensure_index, phrasings
 from prologue.faq.match import Matcher
 from prologue.faq.reading import REQUEST, TOLD, WHETHER, Reader, Words, stem
 from prologue.world import WORLDS, World, load_world
+from tests.faq.labels import load_labels
 
 WORLD = load_world(WORLDS / "emerald-city")
-LABELS = yaml.safe_load(Path(__file__).with_name("faq_labels.yaml").read_text("utf-8"))
-GUARD = Guard(Words.load(), WORLD.faq)
-READER = Reader(Words.load())
+WORDS = Words.load()
+assert WORDS
+GUARD = Guard(WORDS, WORLD.faq)
+READER = Reader(WORDS)
+# What it reached when it was last tuned, without its having been tuned on that part: it may not get worse.
+LEAST_HELD_OUT, MOST_HELD_OUT = 0.59, 8
 TEXTS = [
     "hi",
     "How much does it cost?",
@@ -170,37 +173,32 @@ def test_importing_the_matcher_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def outcomes(matcher: Matcher, part: dict[str, Any]) -> tuple[int, dict[str, str], dict[str, str]]:
-    """(right answers, wrong answers to questions, answers to near misses)"""
-    found = {text: matcher.match(text) for text in part["questions"]}
-    right = sum(
-        match is not None and match.entry_id == part["questions"][text] for text, match in found.items()
-    )
-    wrong = {
-        text: match.entry_id
-        for text, match in found.items()
-        if match and match.entry_id != part["questions"][text]
-    }
-    false = {text: match.entry_id for text in part["near_misses"] if (match := matcher.match(text))}
-    return right, wrong, false
-
-
-@pytest.mark.parametrize(("part", "least_recall"), [("tune", 0.9), ("held_out", 0.75)])
-def test_no_false_answer_and_enough_right_ones(matcher: Matcher, part: str, least_recall: float) -> None:
-    right, wrong, false = outcomes(matcher, LABELS[part])
-    assert wrong == {}
-    assert false == {}
-    assert right / len(LABELS[part]["questions"]) >= least_recall
+@pytest.mark.parametrize(
+    ("part", "least_recall", "most_false"),
+    [("tune", 0.85, 0), ("held_out", LEAST_HELD_OUT, MOST_HELD_OUT)],
+)
+def test_enough_right_answers_and_hardly_a_false_one(
+    matcher: Matcher, part: Literal["tune", "held_out"], least_recall: float, most_false: int
+) -> None:
+    labels = load_labels(part)
+    found = {text: matcher.match(text) for text in (*labels.questions, *labels.near_misses)}
+    right = [text for text, entry in labels.questions.items() if (m := found[text]) and m.entry_id == entry]
+    answered = {text: match.entry_id for text, match in found.items() if match and text not in right}
+    assert len(answered) <= most_false, answered
+    assert len(right) >= least_recall * len(labels.questions)
 
 
 def test_the_labels_are_a_fair_test() -> None:
-    known = {phrasing.casefold().rstrip("?.") for phrasing in phrasings(WORLD)}
-    for part in LABELS.values():
-        texts = [*part["questions"], *part["near_misses"]]
-        assert not known & {text.casefold().rstrip("?.") for text in texts}
-        assert set(part["questions"].values()) == {entry.id for entry in WORLD.faq}
-        assert len(part["questions"]) >= 60
-        assert len(part["near_misses"]) >= 80
+    known = {text.casefold().rstrip("?.!") for text in (*phrasings(WORLD), *decoys("en"))}
+    parts = [load_labels("tune"), load_labels("held_out")]
+    texts = [text for part in parts for text in (*part.questions, *part.near_misses)]
+    assert not known & {text.casefold().rstrip("?.!") for text in texts}
+    assert len(texts) == len(set(texts))
+    assert set(parts[1].questions.values()) == {entry.id for entry in WORLD.faq}
+    assert sum(len(part.questions) for part in parts) >= 400
+    assert sum(len(part.near_misses) for part in parts) >= 1000
+    assert len(parts[1].questions) >= 0.4 * sum(len(part.questions) for part in parts)
+    assert len(parts[1].near_misses) >= 0.4 * sum(len(part.near_misses) for part in parts)
 
 
 def test_every_phrasing_gets_its_own_answer(matcher: Matcher) -> None:
@@ -209,7 +207,7 @@ def test_every_phrasing_gets_its_own_answer(matcher: Matcher) -> None:
             match = matcher.match(phrasing)
             assert match is not None, phrasing
             assert (match.entry_id, match.answer) == (entry.id, entry.answer)
-            assert 0.55 <= match.score <= 1.00001
+            assert 0.58 <= match.score <= 1.00001
 
 
 @pytest.mark.parametrize(
@@ -244,16 +242,16 @@ def test_what_is_no_question_gets_no_answer(matcher: Matcher, text: str) -> None
 )
 def test_the_guard_alone(text: str, phrasing: str, allowed: bool) -> None:
     reading = GUARD.read(text)
-    assert (reading is not None and GUARD.allows(reading, phrasings(WORLD).index(phrasing), 0.7)) == allowed
+    assert (reading is not None and GUARD.allows(reading, phrasings(WORLD).index(phrasing), 0.75)) == allowed
 
 
 @pytest.mark.parametrize(
     ("text", "score", "allowed"),
     [
         ("Can I skip the silly questions?", 0.80, False),
-        ("Can I skip the silly questions?", 0.90, True),
-        ("Can I skip the silly green questions?", 0.90, False),
-        ("Can he skip the questions?", 0.90, False),
+        ("Can I skip the silly questions?", 0.95, True),
+        ("Can I skip the silly green questions?", 0.95, False),
+        ("Can he skip the questions?", 0.95, False),
     ],
 )
 def test_one_unknown_word_is_forgiven_where_the_embedding_is_sure(

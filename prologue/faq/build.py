@@ -70,7 +70,8 @@ def ensure_embedder(cache_dir: Path) -> Path:
 
 def main() -> None:
     from prologue.faq.index import ensure_index
-    from prologue.world import WORLDS, WorldError, load_world
+    from prologue.faq.reading import Words
+    from prologue.world import WORLDS, WorldError, load_languages
 
     if len(sys.argv) != 2:
         sys.exit("usage: python -m prologue.faq.build OUT_DIR")
@@ -78,7 +79,9 @@ def main() -> None:
     try:
         print(ensure_embedder(cache_dir))
         for folder in sorted(path for path in WORLDS.iterdir() if path.is_dir()):
-            print(ensure_index(cache_dir, load_world(folder)))
+            for language, world in load_languages(folder).items():
+                if Words.load(language):  # else the phrasings themselves are all that is answered
+                    print(ensure_index(cache_dir, world))
     except (SourceError, WorldError) as error:
         sys.exit(str(error))
 

@@ -59,6 +59,10 @@ class Embedder:
                 raise NotBuiltError(folder / name, cache_dir)
         return cls(folder / MODEL_FILE, folder / TOKENIZER_FILE)
 
+    def knows(self, word: str) -> bool:
+        """Whether the tokenizer has the word in one piece, as it has the 20,000 or so that are common."""
+        return self._tokenizer.token_to_id(word) is not None
+
     def __call__(self, text: str) -> "NDArray[np.float32]":
         import numpy as np
 

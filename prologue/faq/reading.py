@@ -2,10 +2,13 @@
 
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
+
+from prologue.faq.spelling import WORD, Spelling
 
 WHETHER = "whether"  # asks for yes or no
 REQUEST = "request"  # "tell me the price"
@@ -13,35 +16,19 @@ TOLD = "told "  # asks for nothing; the first word follows
 QUOTED = re.compile(r'["“”«»„]')
 CLAUSE_END = re.compile(r"[,;:.!?()…—–]+|\s-\s")
 TAG = re.compile(r"right|yes|correct|or not|(?:is|are|does|do|will|can) not (?:it|this|you|they|there|i)")
-WORD = re.compile(r"[^\W_]+")
-EXPANSIONS = [
-    (re.compile(pattern), expansion)
-    for pattern, expansion in (
-        (r"[’ʼ`]", "'"),
-        (r"\bhow come\b", "why"),
-        (r"(?<=\w)-(?=\w)", " "),
-        (r"\b(?:cannot|can't)\b", "can not"),
-        (r"\bwon't\b", "will not"),
-        (r"n't\b", " not"),
-        (r"'re\b", " are"),
-        (r"'m\b", " am"),
-        (r"'ll\b", " will"),
-        (r"'d\b", " would"),
-        (r"'ve\b", " have"),
-        (r"\b(what|who|where|when|how|why|it|that|there|here)'s\b", r"\1 is"),
-        (r"'s\b", ""),
-    )
-]
 ENDINGS = ("ing", "ed", "es", "s", "e")
 
 
 class Words(BaseModel):
-    """The lists of words.toml, where each says what it is for."""
+    """The lists of words.LANG.toml, where each says what it is for."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     threshold: float
     sure: float
+    plain_sure: float
+    thin: float
+    plain_words: int
     overlap: float
     max_words: int
     fillers: tuple[str, ...]
@@ -56,14 +43,19 @@ class Words(BaseModel):
     names: frozenset[str]
     determiners: frozenset[str]
     topics: frozenset[str]
+    telling: frozenset[str]
     others: frozenset[str]
     compounds: tuple[str, ...]
     synonyms: tuple[tuple[str, ...], ...]
     stop_words: frozenset[str]
+    plain: frozenset[str]
+    shorthand: dict[str, str]
 
     @classmethod
-    def load(cls) -> "Words":
-        return cls.model_validate(tomllib.loads(Path(__file__).with_name("words.toml").read_text("utf-8")))
+    def load(cls, language: str = "en") -> "Words | None":
+        """None for a language that nothing is known of."""
+        path = Path(__file__).with_name(f"words.{language}.toml")
+        return cls.model_validate(tomllib.loads(path.read_text("utf-8"))) if path.is_file() else None
 
 
 @dataclass(frozen=True)
@@ -78,11 +70,22 @@ class Reading:
     ask: str
     negative: bool
     content: frozenset[str]
+    said: Mapping[str, str] = field(default_factory=dict)  # content to the word that was said
 
 
 class Reader:
-    def __init__(self, words: Words) -> None:
+    """Args:
+    vocabulary: texts whose words a misspelt one may have been.
+    knows: whether there is such a word in English.
+    """
+
+    def __init__(
+        self, words: Words, vocabulary: Iterable[str] = (), knows: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self.words = words
+        heard = {word for text in vocabulary for word in WORD.findall(text.casefold())}
+        meant = heard.union(words.stop_words, *words.synonyms)
+        self._spelling = Spelling(words.shorthand, meant, knows)
         self._meanings = {stem(word): stem(group[0]) for group in words.synonyms for word in group}
         leads = dict.fromkeys(words.fillers, False) | dict.fromkeys(words.requests, True)
         longest_first = sorted(leads.items(), key=lambda lead: -len(lead[0]))
@@ -94,6 +97,9 @@ class Reader:
     def meaning(self, word: str) -> str:
         """The stem that stands for `word` and its synonyms."""
         return self._meanings.get(stem(word), stem(word))
+
+    def meanings(self, words: Iterable[str]) -> frozenset[str]:
+        return frozenset(map(self.meaning, words))
 
     def read(self, text: str) -> Reading | None:
         """None for speech in quotation marks, for more than `max_words`, and for nothing but small words."""
@@ -108,7 +114,10 @@ class Reader:
             tokens, request = self._without_leads(WORD.findall(clause))
             requested |= request
             tokens = self._without_polite_not(tokens) if asked else tokens
-            ask = ask or self._ask(tokens, asked=asked)
+            asks = self._ask(tokens, asked=asked)
+            if asks and not ask and self._empty(words):  # "I am new here, what is this?"
+                words = []
+            ask = ask or asks
             words += tokens
         if not words:
             return None
@@ -116,14 +125,11 @@ class Reader:
             ask = WHETHER  # "free?"
         ask = ask or (REQUEST if requested else TOLD + self.meaning(words[0]))
         negative = sum(word in self.words.negations for word in words) % 2 == 1
-        content = self._content(words, ask)
-        return Reading(" ".join(words), ask, negative, content) if content else None
+        said = self._content(words, ask)
+        return Reading(" ".join(words), ask, negative, frozenset(said), said) if said else None
 
     def _plain(self, text: str) -> str:
-        text = text.casefold()
-        for pattern, expansion in EXPANSIONS:
-            text = pattern.sub(expansion, text)
-        return self._compounds.sub(lambda found: found[0].replace(" ", ""), text)
+        return self._compounds.sub(lambda found: found[0].replace(" ", ""), self._spelling(text))
 
     def _without_leads(self, tokens: list[str]) -> tuple[list[str], bool]:
         """What is left, and whether a request was among what was said before it."""
@@ -164,16 +170,20 @@ class Reader:
                 return WHETHER
         return ""
 
-    def _content(self, words: list[str], ask: str) -> frozenset[str]:
+    def _empty(self, words: list[str]) -> bool:
+        return all(word in self._passed or word in self.words.plain or word == "am" for word in words)
+
+    def _content(self, words: list[str], ask: str) -> dict[str, str]:
         """The words that carry meaning. "the curtain" is a thing in the story, "Curtain" is this program."""
         content = {
             f"{before} {word}"
             if word in self.words.names and before in self.words.determiners
-            else self.meaning(word)
+            else self.meaning(word): word
             for before, word in zip(["", *words], words, strict=False)
             if word not in self._passed and not word.isdigit()
         }
-        return frozenset(content - self._of_duration if ask == "how long" else content)
+        passed = self._of_duration if ask == "how long" else ()
+        return {meaning: word for meaning, word in content.items() if meaning not in passed}
 
 
 def stem(word: str) -> str:
