@@ -19,6 +19,7 @@ marks["init"] = time.monotonic() - BEGAN
 
 def main() -> None:
     from lambda_image.narrator import Narrator
+    from lambda_image.tasks import Threads
     from lambda_image.waking import SleepingModel
     from session.limits import limits
 
@@ -28,7 +29,7 @@ def main() -> None:
         marks["imports"] = time.monotonic() - BEGAN
         return Engine.load(handler.BUNDLE, handler.READAHEAD, tokenizer=handler.TOKENIZER)
 
-    model = SleepingModel(load, handler.READAHEAD, handler.STARTED)
+    model = SleepingModel(load, handler.READAHEAD, handler.STARTED, tasks=Threads())
     told = [time.monotonic()]
     for loaded, total, _ in model.wake(limits().progress_s):
         told.append(time.monotonic())

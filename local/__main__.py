@@ -14,7 +14,7 @@ from rich.logging import RichHandler
 
 from lambda_image.engine.errors import EngineError
 from local.lambda_service.emulator import EmulatorUnavailableError
-from local.options import BadOption, Options, find_model, find_world
+from local.options import BadOption, Options, find_models, find_worlds
 from local.table import TableUnavailable
 from prologue.faq.build import SourceError
 from prologue.world import WorldError
@@ -28,13 +28,20 @@ REFUSALS = (BadOption, WorldError, EngineError, SourceError, EmulatorUnavailable
 def main(
     port: Annotated[int, typer.Option(help="Port of the page and the WebSocket.", min=1, max=65535)] = 8000,
     model: Annotated[
-        str, typer.Option(help="A model of the catalog (docs/models.md), or a checkpoint's folder.")
-    ] = "demo",
+        list[str] | None,
+        typer.Option(
+            help="A model of the catalog (docs/models.md), or a checkpoint's folder; several may be named, "
+            "the first is the default."
+        ),
+    ] = None,
     world: Annotated[
-        str, typer.Option(help="A world: a name under prologue/worlds/, or a folder.")
-    ] = "emerald-city",
+        list[str] | None,
+        typer.Option(
+            help="A world: a name under prologue/worlds/, or a folder; several may be named. Default: all."
+        ),
+    ] = None,
     environments: Annotated[
-        int, typer.Option(help="How many listeners the model can serve at once.", min=1, max=16)
+        int, typer.Option(help="How many listeners each model can serve at once.", min=1, max=16)
     ] = 2,
     idle: Annotated[
         float, typer.Option(help="Seconds until an idle model environment ends.", min=0.1)
@@ -42,23 +49,33 @@ def main(
     cold_start: Annotated[
         float, typer.Option(help="Stretch the model's load to so many seconds, as on AWS.", min=0.0)
     ] = 0.0,
+    fail_starts: Annotated[
+        int, typer.Option(help="So many of the first invocations find no model: to see that.", min=0)
+    ] = 0,
+    subject: Annotated[
+        str | None, typer.Option(help="Everybody is signed in under this name, so that `list` works.")
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Show debug logs too.")] = False,
 ) -> None:
-    """Curtain on one machine: opens the house, prints where, and closes it at Ctrl+C."""
+    """Curtain on one machine: opens the house, prints where, and closes it at Ctrl+C.
+
+    SIGUSR1 gives the light function a new environment, as Lambda may at any time.
+    """
     _show_logs(verbose)
     try:
-        world_folder, loaded = find_world(world)
         options = Options(
             port=port,
-            model=find_model(model),
-            world=world_folder,
+            models=find_models(model or ["demo"]),
+            worlds=find_worlds(world or []),
             environments=environments,
             idle_s=idle,
             cold_start_s=cold_start,
+            fail_starts=fail_starts,
+            subject=subject,
         )
         from local.stage import Stage  # imports much: only when the options are right
 
-        asyncio.run(_run(Stage(options, loaded)))
+        asyncio.run(_run(Stage(options)))
     except REFUSALS as error:
         _give_up(str(error))
     except OSError as error:
@@ -80,6 +97,7 @@ async def _run(stage: "Stage") -> None:
 
     loop.add_signal_handler(signal.SIGINT, interrupted)
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    loop.add_signal_handler(signal.SIGUSR1, stage.restart_light)
     try:
         starting = asyncio.create_task(stage.start())
         stop = asyncio.create_task(stopping.wait())

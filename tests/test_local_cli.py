@@ -38,6 +38,13 @@ def test_an_unknown_model_or_world_names_the_known_ones() -> None:
     assert "emerald-city" in refused("--world", "narnia")
 
 
+def test_a_name_that_is_taken_twice_is_refused(tmp_path: Path) -> None:
+    assert "--model demo: there are 2" in refused("--model", "demo", "--model", "demo")
+    shutil.copytree(WORLDS / "emerald-city", tmp_path / "emerald-city")
+    twice = ("--world", "emerald-city", "--world", str(tmp_path / "emerald-city"))
+    assert "--world emerald-city: there are 2" in refused(*twice)
+
+
 def test_a_broken_world_names_file_and_line(tmp_path: Path) -> None:
     world = tmp_path / "emerald-city"
     shutil.copytree(WORLDS / "emerald-city", world)
