@@ -128,8 +128,11 @@ class Chat:
                 worlds = (f"{view.name} {view.language}" for view in story.worlds)
                 self.screen.note(f"/world NAME [LANGUAGE]: {', '.join(worlds)}")
             case "/world":
-                name, _, language = rest.partition(" ")
-                await send({"action": "world", "name": name} | ({"language": language} if language else {}))
+                # On a line of its own: frames of the old story that are still on their way name no session.
+                world, _, language = rest.partition(" ")
+                self._wishes |= {"world": world, "language": language or None}
+                self.story = Story()
+                await self._client.socket.close()
             case "/rename":
                 await send({"action": "rename", "title": rest})
             case "/export":

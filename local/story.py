@@ -130,7 +130,7 @@ class Story:
     def ping(self) -> dict[str, Any]:
         """Names the open turn, or else the last one known: the server tells how it ended, or what has come
         since. Nobody asks for the opening scene, so that a client names it until it has come."""
-        turn = self.open_turn or self.last_turn
+        turn = self.open_turn or (self.last_turn if OPENING in self.turns else None)
         known = turn.turn_id if turn else OPENING
         return {"action": "ping", "session_id": self.session_id, "turn_id": known}
 

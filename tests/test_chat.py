@@ -42,7 +42,6 @@ from session.requests import (
     Skip,
     Stop,
     SwitchModel,
-    SwitchWorld,
     TurnRequest,
     Undo,
 )
@@ -202,8 +201,9 @@ def test_stories_are_named_copied_changed_and_deleted(stage: PageStage, tmp_path
         assert copy.read_text(encoding="utf-8") == "🦊!"
 
         terminal.type("/world harbour en\n")
-        world = stage.expect(SwitchWorld)
-        assert (world.name, world.language) == ("harbour", "en")
+        stage.enter()
+        hello = stage.expect(Hello)
+        assert (hello.session_id, hello.world, hello.language) == (None, "harbour", "en")
         stage.tell(READY.model_copy(update={"session_id": "s2", "resume_key": "k2", "world": "harbour"}))
         terminal.shows("harbour · en · demo")
         terminal.type("/stories\n")

@@ -114,6 +114,8 @@ export class Protocol extends Wishes {
     const effects = this.show(0, true);
     this.script.restore(snapshot.turns, held !== null);
     for (const frame of held ?? []) {
+      const older = ["turn.delta", "turn.done"].includes(frame.type) && !this.script.turns.has(frame.turn_id);
+      if (older) continue; // the snapshot would have its turn: it was undone
       if (this.held) this.held.push(frame);
       else effects.push(...this.#turn(frame));
     }

@@ -123,7 +123,7 @@ export class Wishes {
     this.#unconfirmed = turn?.newest ?? null;
     if (!this.ready || this.held || lost) return this.hello(); // what was asked for has not come
     // The server tells how that turn ended, or what has come since; nobody else asks for the opening scene.
-    const known = turn ?? this.script.lastTurn;
+    const known = turn ?? (this.script.turns.has(OPENING) ? this.script.lastTurn : null);
     return [send({ action: "ping", session_id: this.credentials?.session_id, turn_id: known?.id ?? OPENING })];
   }
 
