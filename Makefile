@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help run chat model native test check format bench bench-env docs demo-model clean distclean
+.PHONY: help run chat model native test simulate image test-image check format bench bench-env docs demo-model clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ native: $(VENV)/.run  ## compile the native library, if it isn't yet
 test: check $(VENV)/.native  ## all checks and tests
 	$(BIN)/python -m pytest $(ARGS)
 
+simulate: $(VENV)/.test  ## play N=1000000 schedules with injected faults, and plant bugs; the last line is JSON
+	@exec $(BIN)/python -m tests.sim --schedules $(or $(N),1000000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
 check: $(VENV)/.test  ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,15 +42,30 @@ format: $(VENV)/.test  ## put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Lambda refuses an image index, which is what attestations would make of the image.
+image: $(VENV)/.native  ## build a function's image: [MODEL=demo] [ARCH=arm64|amd64] [FUNCTION=model|prologue]
+	@docker buildx version >/dev/null || { echo 'curtain: make image needs Docker with buildx' >&2; exit 1; }
+	@[ '$(FUNCTION)' = prologue ] || [ -e '$(LINK)/manifest.json' ] || $(MAKE) model MODEL='$(or $(MODEL),demo)'
+	docker buildx build --load --provenance=false --sbom=false --platform linux/$(or $(ARCH),arm64) \
+		--target $(or $(FUNCTION),model) $(if $(BASE),--build-arg BASE='$(BASE)') \
+		$(if $(filter prologue,$(FUNCTION)),,--build-context bundle="$$(realpath '$(LINK)')") \
+		--tag curtain-$(or $(FUNCTION),model) \
+		--file lambda_image/Dockerfile $(ARGS) .
+LINK = .cache/models/$(or $(MODEL),demo)
+
+test-image: $(VENV)/.native  ## build the images for both architectures, run them as Lambda does, prove what they do
+	@exec $(BIN)/python -m tests.image $(ARGS)
+
 bench: $(VENV)/.native  ## measure; each part's last line is one JSON document
 	$(BIN)/python -m bench.stage
 	$(BIN)/python -m bench.engine
 
 bench-env: .venv-bench/.bench  ## compile llama.cpp for `python -m bench.engine --vs llama.cpp` (ten minutes)
 
-docs: $(VENV)/.run  ## write anew what in docs/ is made from the wire schema and the catalog
+docs: $(VENV)/.run  ## write anew what in docs/ is made from schemas and the catalog
 	$(BIN)/python -m tools.asyncapi docs/asyncapi.yaml
 	$(BIN)/python -m tools.models docs/models.md
+	$(BIN)/python -m prologue schema --write
 
 demo-model: $(VENV)/.native  ## train the demo model anew (an hour or two)
 	$(BIN)/python -m tools.train_demo_model $(ARGS)

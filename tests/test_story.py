@@ -91,4 +91,10 @@ def test_a_ping_names_the_turn_of_which_the_server_may_know_more() -> None:
     assert story.ping()["turn_id"] == "t1"
     story.receive(TurnStarted(turn_id="t1", version=1, source="model"))
     story.receive(TurnDone(turn_id="t1", version=1, status="completed", finish_reason="stop", length=0))
-    assert story.ping()["turn_id"] == "t1"
+    assert story.ping()["turn_id"] == "opening"  # it has not come
+    story.receive(TurnStarted(turn_id="opening", version=1, source="model"))
+    done = TurnDone(turn_id="opening", version=1, status="completed", finish_reason="stop", length=0)
+    story.receive(done)
+    story.receive(TurnStarted(turn_id="t2", version=1, source="model"))
+    story.receive(done.model_copy(update={"turn_id": "t2"}))
+    assert story.ping()["turn_id"] == "t2"
