@@ -17,7 +17,8 @@ from bench.common import CACHE, finish, percentile
 from prologue.faq.embedder import Embedder
 from prologue.faq.guard import Guard
 from prologue.faq.index import ensure_index, load_index, make_index, phrasings
-from prologue.faq.match import NEAREST, Matcher, Near
+from prologue.faq.judge import NEAREST
+from prologue.faq.match import Matcher, Near
 from prologue.faq.reading import Words
 from prologue.world import WORLDS, FaqEntry, World, load_world
 from tests.faq.labels import Labels, load_labels
@@ -86,9 +87,9 @@ def at_size(
         FaqEntry.model_construct(id=f"entry-{row}", answer="", phrasings=(texts[row % len(texts)],))
         for row in range(rows)
     )
-    rows_of = synthetic(np.stack([embedder(text) for text in texts]), rows)
+    rows_of = synthetic(embedder.many(texts), rows)
     index = make_index(rows_of)
-    near = Near(embedder, index, Guard(words, entries, knows=embedder.knows), words.threshold, entries)
+    near = Near(embedder, index, Guard(words, entries, knows=embedder.knows), None, entries)
     queries = [vectors[at % len(vectors)][None] for at in range(SEARCHES)]
     k = min(NEAREST, rows)
     exact = [int((rows_of @ query[0]).argmax()) for query in queries[:100]]
@@ -138,7 +139,7 @@ def main() -> None:
             print(f"{name:14}{part:10}{figures}  {row['near_misses']}", flush=True)
 
     asked = [*whole.questions, *whole.near_misses][::3]
-    vectors = np.stack([embedder(text) for text in asked])
+    vectors = embedder.many(asked)
     sizes = [at_size(rows, world, embedder, asked, vectors) for rows in SIZES]
     speed = {
         "load_ms": round(load_ms, 1),

@@ -1,4 +1,4 @@
-"""Invokes that need no session and no table, for whoever may invoke the function: what serves here, and a reply.
+"""Invokes that need no session and no table, for whoever may invoke the function: what serves, and a reply.
 
 A container on a laptop answers them: docs/image.md.
 """
@@ -14,6 +14,9 @@ from lambda_image.narrator import Narrator
 from lambda_image.waking import SleepingModel
 from session.limits import limits
 
+EXAMPLE = (
+    '{"kind": "tell", "messages": [{"role": "user", "content": "I knock."}], "seed": 1, "max_tokens": 64}'
+)
 MARGIN_S = 2  # before the invocation's end, so that what was told by then is answered
 
 
@@ -24,8 +27,7 @@ class _Said(BaseModel):
 
 
 class Tell(BaseModel):
-    """`{"kind": "tell", "messages": [{"role": "user", "content": "I knock."}], "seed": 1, "max_tokens": 64}`:
-    the same seed tells the same text on every CPU."""
+    """As `EXAMPLE`. The same seed tells the same text on every CPU."""
 
     model_config = ConfigDict(extra="forbid")
     kind: Literal["tell"]
@@ -47,7 +49,7 @@ def tell(model: SleepingModel, event: Mapping[str, Any], *, deadline: float) -> 
     try:
         wanted = Tell.model_validate(event)
     except ValidationError as error:
-        raise ValueError(f"{first_error(error)}; for example: {Tell.__doc__}") from None
+        raise ValueError(f"{first_error(error)}; for example: {EXAMPLE}") from None
     messages = [message.model_dump() for message in wanted.messages]
     pieces = list(
         _awake(model).reply(

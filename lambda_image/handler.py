@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lambda_image.engine.bundle.readahead import ReadAhead
+from session import telemetry
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -42,6 +43,7 @@ TOKENIZER = _tokenizer()
 def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     """Serves one session, `{"kind": "serve", "session_id": ..., "epoch": ...}`; or tests the whole model and
     tells what serves here, `{"kind": "about"}`; or replies, `{"kind": "tell", ...}` as in `direct.Tell`."""
+    telemetry.begin(context, session_id=event.get("session_id"))
     kind = event.get("kind")
     deadline = time.monotonic() + context.get_remaining_time_in_millis() / 1000
     if kind in ("about", "tell"):

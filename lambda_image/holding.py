@@ -22,10 +22,11 @@ class Holding:
     """All that a holder does to its session goes through here: with its epoch, or not at all.
 
     While the table is busy it tries again, until its invocation has to end. `session`: as it was claimed.
-    `deadline` is in monotonic seconds.
+    `deadline` is in monotonic seconds; so is `since`, from when on what this environment does is this
+    session's to answer for.
     """
 
-    def __init__(self, runner: Runner, tasks: Tasks, session: Session, deadline: float) -> None:
+    def __init__(self, runner: Runner, tasks: Tasks, session: Session, deadline: float, since: float) -> None:
         self.runner = runner
         self.tasks = tasks
         self.deadline = deadline
@@ -33,7 +34,7 @@ class Holding:
         self.epoch = session.seat.epoch
         self.holder = session.seat.holder
         self.model_name = session.model_name
-        self.slot = Slot(runner, tasks, session)
+        self.slot = Slot(runner, tasks, session, since)
         self.asked_at = tasks.monotonic()  # when the last answer was asked for: so old is what it says
         self._audience = Audience(tasks)
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from lambda_image import direct
 from lambda_image.holding import Holding, patiently
+from lambda_image.meter import INIT_S
 from lambda_image.narrator import Narrator
 from lambda_image.slot import hand_over
 from lambda_image.tasks import Tasks, Threads
 from lambda_image.visit import Left, Visit, has_room
 from lambda_image.waking import SleepingModel
-from session.inputs import Called, Claimed, Input, Released
+from session.inputs import Called, Claimed, Input, Released, Rested
 from session.limits import limits
 from session.record import Session
 from session.runner import LOST, Runner
@@ -44,6 +45,8 @@ class ModelService:
         self._model = model
         self._tasks = tasks
         self._seeds = seeds
+        # Of this environment: an event that came to nothing, or a booking that failed. None: its init.
+        self._unbooked_s: float | None = None
 
     def serve(
         self, session_id: str, epoch: int, *, holder: str, deadline: float, memory_mb: int
@@ -60,15 +63,19 @@ class ModelService:
         """
         told, sessions = 0, 0
         left: Left = "seat_lost"
+        since = self._tasks.monotonic()
+        since -= min(since - self._model.started, INIT_S) if self._unbooked_s is None else self._unbooked_s
         # An event that is delivered twice has one request id, and may be served by two environments at once.
         holder = f"{holder}.{self._seeds():x}"
         session = self._seated(session_id, Claimed(epoch=epoch, holder=holder), deadline)
         while session is not None:
-            holding = Holding(self._runner, self._tasks, session, deadline)
+            holding = Holding(self._runner, self._tasks, session, deadline, since)
             visit = Visit(holding, self._model, seeds=self._seeds, memory_mb=memory_mb, fresh=sessions == 0)
             left = visit.play(session)
             told, sessions = told + visit.told, sessions + 1
             session = self._next(holding, left)
+            since = holding.slot.meter.since
+        self._unbooked_s = self._tasks.monotonic() - since
         return {"told": told, "sessions": sessions, "left": left}
 
     def about(self) -> dict[str, Any]:
@@ -94,13 +101,21 @@ class ModelService:
         waiting = done.slot.give_back(to_next=free)
         while waiting is not None:
             session = self._seated(waiting, Called(holder=done.holder), done.deadline)
-            if session is not None and session.model_name == done.model_name:
-                return session
-            if session is not None:  # it has gone over to another model since it queued
-                leaving = Released(epoch=session.seat.epoch, work_seq=session.work_seq)
-                self._seated(waiting, leaving, done.deadline)
+            if session is not None:
+                refusal = self._refused(session, done)
+                if refusal is None:
+                    return session
+                self._seated(waiting, refusal, done.deadline)
             waiting = hand_over(self._runner.capacity, done.model_name, waiting, 0, to_next=True)
         return None
+
+    def _refused(self, session: Session, done: Holding) -> Input | None:
+        """What a queued session is told instead of being served, if it can't be."""
+        epoch = session.seat.epoch
+        if session.model_name != done.model_name:  # it has gone over to another one since it queued
+            return Released(epoch=epoch, work_seq=session.work_seq)
+        rest = patiently(self._tasks, done.deadline, lambda: self._runner.ledger.rest(session))
+        return None if rest is None else Rested(epoch=epoch, until=rest.until, own=rest.own)
 
 
 class ModelSettings(Settings):
@@ -132,5 +147,6 @@ def make_service(model: SleepingModel) -> ModelService:
         clock=time.time,
         models=(settings.model_name,),
         environments=settings.capacity,
+        caps=settings.caps(),
     )
     return ModelService(runner, model, tasks=Threads())

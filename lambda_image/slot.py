@@ -1,7 +1,8 @@
-"""The lease of this environment's work: renewed while a holder is there, given back last."""
+"""The lease of this environment's work: renewed and paid for while a holder is there, given back last."""
 
 import logging
 
+from lambda_image.meter import Meter
 from lambda_image.tasks import Tasks
 from session.capacity import BUSY, Capacity
 from session.limits import limits
@@ -13,9 +14,10 @@ log = logging.getLogger(__name__)
 
 class Slot:
     """One seat's slot in its model's house. It says who pays and who is next, never who may speak: so what
-    can't be written now is written later, or the lease runs out."""
+    can't be written now is written later, or the lease runs out. `since` as in `Meter`."""
 
-    def __init__(self, runner: Runner, tasks: Tasks, session: Session) -> None:
+    def __init__(self, runner: Runner, tasks: Tasks, session: Session, since: float) -> None:
+        self.meter = Meter(runner, tasks, session, since)
         self._capacity = runner.capacity
         self._tasks = tasks
         self._model = session.model_name
@@ -24,6 +26,7 @@ class Slot:
 
     def keep(self) -> None:
         """Renews the lease when it is time."""
+        self.meter.keep()
         now = self._tasks.monotonic()
         if self._renewed_at is not None and now - self._renewed_at < limits().slot_s / 3:
             return
@@ -42,6 +45,7 @@ class Slot:
 
     def give_back(self, *, to_next: bool) -> str | None:
         """Leaves; with `to_next` returns the session that has the slot now, if one waits."""
+        self.meter.book()
         return hand_over(self._capacity, self._model, *self._place, to_next=to_next)
 
 

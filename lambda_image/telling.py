@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lambda_image.delivery import Delivery
 from lambda_image.holding import Holding
 from lambda_image.narrator import Narrator, prompt
+from session import telemetry
 from session.events import Metrics, TurnStatus, Usage
 from session.inputs import Began, Finished
 from session.limits import limits
@@ -39,6 +40,7 @@ def tell(holding: Holding, narrator: Narrator, bill: Bill) -> Told:
     live = session.live
     if live is None:  # stopped in the last moment
         return Told(session, None)
+    telemetry.about(turn_id=live.turn_id)
     messages = prompt(session, holding.turns(), live, holding.runner.world(session))
     delivery = Delivery(holding, session)
     late = holding.deadline - limits().deadline_s

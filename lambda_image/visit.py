@@ -8,6 +8,7 @@ from lambda_image.holding import Holding
 from lambda_image.linger import linger
 from lambda_image.telling import Bill, tell
 from lambda_image.waking import LoadError, SleepingModel
+from session import telemetry
 from session.inputs import LoadFailed, Loading, Ready, Released
 from session.limits import limits
 from session.record import Phase, Session
@@ -15,6 +16,7 @@ from session.runner import LOST
 
 log = logging.getLogger(__name__)
 Left = Literal["released", "deadline", "load_failed", "seat_lost"]
+NOT_LOADED = "The model could not be loaded; the house's log says why."  # no listener can mend what it is
 
 
 class Visit:
@@ -63,13 +65,14 @@ class Visit:
                 if self._holding.deserted(session) and self._leaves(session):
                     return "released"
         except LoadError as error:
-            log.exception("the model could not be loaded")
-            self._holding.apply(LoadFailed(epoch=epoch, message=str(error)))
+            log.exception("the model could not be loaded: %s", error)
+            self._holding.apply(LoadFailed(epoch=epoch, message=NOT_LOADED))
             return "load_failed"
         if cold:
             self._cold_start_s = self._model.cold_start_s
             if self._model.measured:
                 self._holding.slot.note_start(self._model.cold_start_s)
+                telemetry.emit(self._model.stages())
         return self._ready()
 
     def _story(self, session: Session) -> Left:

@@ -16,6 +16,11 @@ class Reading(Protocol):
     @property
     def total_bytes(self) -> int: ...
 
+    @property
+    def seconds(self) -> float:
+        """What reading them all took; 0 until it has."""
+        ...
+
 
 class LoadError(Exception):
     """The model could not be loaded; the message is the cause's."""
@@ -31,6 +36,7 @@ class SleepingModel:
     def __init__(
         self, load: Callable[[], Narrator], reading: Reading, started: float, *, tasks: Tasks
     ) -> None:
+        self.started = started
         self._load = load
         self._reading = reading
         self._began = started  # of the load that runs; the first one begins with the process
@@ -39,6 +45,7 @@ class SleepingModel:
         self._failure: Exception | None = None
         self.narrator: Narrator | None = None
         self.cold_start_s = 0.0  # how long the load took; init is part of the first one
+        self.init_s = 0.0  # of it, what came before somebody asked
         self.measured = False  # whether nobody abandoned it: frozen time is no cold start
         self.tokens_per_s: float | None = None  # of the last reply
 
@@ -52,6 +59,7 @@ class SleepingModel:
         if self.narrator is not None and self._task is None:
             return
         self.measured = self._task is None
+        self.init_s = self._tasks.monotonic() - self._began
         task = self._task = self._task or self._tasks.spawn("load", self._run)
         due = self._tasks.monotonic()
         while True:
@@ -66,6 +74,18 @@ class SleepingModel:
             self._began = self._tasks.monotonic()
             raise LoadError(str(failure)) from failure
         self.cold_start_s = self._tasks.monotonic() - self._began
+
+    def stages(self) -> dict[str, float]:
+        """The last load in figures, by the names of `telemetry.UNITS`."""
+        stages = {
+            "ModelColdStart": 1.0,
+            "LoadSeconds": self.cold_start_s,
+            "InitSeconds": self.init_s,
+            "ReadSeconds": self._reading.seconds,
+        }
+        if self._reading.seconds:
+            stages["LoadMBps"] = self._reading.total_bytes / self._reading.seconds / 1e6
+        return stages
 
     def _run(self) -> None:
         try:

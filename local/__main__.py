@@ -52,6 +52,9 @@ def main(
     fail_starts: Annotated[
         int, typer.Option(help="So many of the first invocations find no model: to see that.", min=0)
     ] = 0,
+    daily_seconds: Annotated[
+        float, typer.Option(help="So many seconds the models work a day, then they rest; 0: no cap.", min=0)
+    ] = 0.0,
     subject: Annotated[
         str | None, typer.Option(help="Everybody is signed in under this name, so that `list` works.")
     ] = None,
@@ -71,6 +74,7 @@ def main(
             idle_s=idle,
             cold_start_s=cold_start,
             fail_starts=fail_starts,
+            daily_seconds=daily_seconds,
             subject=subject,
         )
         from local.stage import Stage  # imports much: only when the options are right

@@ -16,6 +16,7 @@ from rich.console import Console
 from local.client import Client, TooLong
 from local.screen import Screen
 from local.story import Retelling, Story
+from local.tickets import Admission, NotAdmitted, find_house
 from session.events import PrologueLine, ServerFrame, SessionExport, SessionReady
 
 URL = "ws://127.0.0.1:8000/prod"
@@ -37,12 +38,15 @@ ENDINGS = {"markdown": "md", "json": "json"}
 class Chat:
     """The stories of one evening: shows frames, sends what is typed."""
 
-    def __init__(self, url: str, console: Console, **wishes: str | None) -> None:
+    def __init__(
+        self, url: str, console: Console, admission: Admission | None = None, **wishes: str | None
+    ) -> None:
         self.screen = Screen(console)
         self.story = Story()
         self._url = url
+        self._admission = admission
         self._wishes = wishes
-        self._client = Client(url, self.story, **wishes)
+        self._client = Client(url, self.story, admission, **wishes)
         self._shelf: dict[str, tuple[str, str]] = {}  # session id -> resume key, name
         self._export_to: Path | None = None
 
@@ -53,12 +57,15 @@ class Chat:
         waits = iter(WAITS_S)
         while not (self.story.superseded or self.story.deleted):
             story = self.story
-            self._client = Client(self._url, story, **self._wishes)
+            self._client = Client(self._url, story, self._admission, **self._wishes)
             heard = False
             try:
                 async for frame in self._line():
                     heard = met = True
                     await self.heard(frame)
+            except NotAdmitted as refusal:
+                if not (met and refusal.again):
+                    raise
             except (OSError, websockets.InvalidHandshake):
                 if not met:
                     raise
@@ -205,8 +212,11 @@ def _keyboard(loop: asyncio.AbstractEventLoop) -> asyncio.Queue[str | None]:
     return lines
 
 
-async def _evening(chat: Chat) -> None:
+async def _evening(url: str, admission: Admission, **wishes: str | None) -> None:
     """Talks until the listener leaves or the story is gone."""
+    url, admission = await find_house(url, admission)
+    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    chat = Chat(url, console, admission, **wishes)
     loop = asyncio.get_running_loop()
     interrupts: asyncio.Queue[None] = asyncio.Queue()
     loop.add_signal_handler(signal.SIGINT, interrupts.put_nowait, None)
@@ -223,17 +233,28 @@ async def _evening(chat: Chat) -> None:
 
 
 def main(
-    url: Annotated[str, typer.Argument(help="The WebSocket's address.")] = URL,
+    url: Annotated[str, typer.Argument(help="The WebSocket's address, or that of the page.")] = URL,
     world: Annotated[str | None, typer.Option(help="The world to play in.")] = None,
     language: Annotated[str | None, typer.Option(help="Its language, such as en or de.")] = None,
     model: Annotated[str | None, typer.Option(help="The model that tells the story.")] = None,
+    code: Annotated[str | None, typer.Option(help="The access code.", envvar="CURTAIN_CODE")] = None,
+    token: Annotated[str | None, typer.Option(help="A JSON Web Token.", envvar="CURTAIN_TOKEN")] = None,
+    ticket_url: Annotated[
+        str | None, typer.Option(help="Where tickets are given; the page's address tells by itself.")
+    ] = None,
+    iam: Annotated[bool, typer.Option(help="Sign with AWS credentials.")] = False,
 ) -> None:
     """A story in the terminal."""
-    console = Console(highlight=False, soft_wrap=True, emoji=False)
+    admission = Admission(code=code, token=token, ticket_url=ticket_url, iam=iam)
     try:
-        asyncio.run(_evening(Chat(url, console, world=world, language=language, model=model)))
+        asyncio.run(_evening(url, admission, world=world, language=language, model=model))
+    except NotAdmitted as refusal:
+        print(f"curtain: {refusal}", file=sys.stderr)
+        raise SystemExit(1) from None
     except (OSError, websockets.InvalidHandshake, websockets.InvalidURI) as error:
-        print(f"curtain: cannot reach {url}: {error}; is `make run` running?", file=sys.stderr)
+        shut = isinstance(error, websockets.InvalidStatus) and error.response.status_code in (401, 403)
+        hint = "name the page's address, and --code or --token" if shut else "is `make run` running?"
+        print(f"curtain: cannot reach {url}: {error}; {hint}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

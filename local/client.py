@@ -10,6 +10,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 from local.story import Story
+from local.tickets import Admission
 from session.events import MAX_FRAME_BYTES, ServerFrame, SessionSnapshot, parse_server_frame
 
 
@@ -23,18 +24,28 @@ class Client:
     Args:
         url: the WebSocket's address.
         story: goes on with this one.
+        admission: how to get in, where not everybody does.
         wishes: what `hello` asks of a new story: world, language, model.
     """
 
-    def __init__(self, url: str, story: Story | None = None, **wishes: str | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        story: Story | None = None,
+        admission: Admission | None = None,
+        **wishes: str | None,
+    ) -> None:
         self.story = story or Story()
         self._url = url
+        self._admission = admission or Admission()
         self._wishes = wishes
         self._socket: ClientConnection | None = None
 
     async def __aenter__(self) -> Self:
+        """Raises NotAdmitted, OSError and websockets' errors."""
+        address = await self._admission.address(self._url)  # a fresh ticket, where one is needed
         # API Gateway's answer to protocol pings is not documented: our own `ping` frames keep the line.
-        self._socket = await websockets.connect(self._url, ping_interval=None, compression=None)
+        self._socket = await websockets.connect(address, ping_interval=None, compression=None)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -52,6 +52,9 @@ def shared_settings(options: Options, supplies: Supplies, *, table: str, control
         "CALLBACK_URL": f"{control}/{STAGE}",
         "WORLDS_DIR": str(supplies.worlds),
         "CAPACITY": str(options.environments),
+        "MODEL_SECONDS_PER_DAY": str(options.daily_seconds),
+        "MODEL_SECONDS_PER_DAY_TICKET": "0",
+        "MODEL_SECONDS_PER_DAY_ADDRESS": "0",  # here nobody pays by the second
         "AWS_ENDPOINT_URL_DYNAMODB": table,
         "AWS_ENDPOINT_URL_LAMBDA": control,
         "AWS_REGION": "us-east-1",

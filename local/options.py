@@ -52,6 +52,7 @@ class Options:
     idle_s: float
     cold_start_s: float
     fail_starts: int = 0  # so many invocations at first find no bundle
+    daily_seconds: float = 0.0  # that the models may work in one day; 0: as long as they like
     subject: str | None = None  # whom an authorizer would have found
     host: str = "127.0.0.1"
 

@@ -46,6 +46,11 @@ class DialogueState(BaseModel):
     def finished(self) -> bool:
         return "done" in self.log
 
+    @property
+    def is_full(self) -> bool:
+        """Whether only answers add to the log from now on: the session's item stays small for ever."""
+        return len(self.log) >= limits().prologue_entries
+
     def tell(self, *refs: str) -> "DialogueState":
         return self.model_copy(update={"log": (*self.log, *refs)})
 
@@ -98,8 +103,10 @@ def is_repeat(state: DialogueState, question_id: str, *, choice: str | None, tex
     return text is not None and state.answers[question_id] == " ".join(text.split())
 
 
-def was_skipped(state: DialogueState, question_id: str) -> bool:
-    """Whether this very question was skipped before (a frame that was sent twice)."""
+def was_skipped(state: DialogueState, question_id: str | None) -> bool:
+    """Whether this very question was skipped before, or all that were left (a frame that was sent twice)."""
+    if question_id is None:
+        return state.finished and SKIPPED in state.answers.values()
     return state.answers.get(question_id) == SKIPPED
 
 
@@ -129,7 +136,7 @@ def progress(
         now: seconds.
         eta_s: estimated seconds until the model is awake; None or 0 if nobody knows.
     """
-    if state.paused:
+    if state.paused or state.is_full:
         return state
     waited, told = now - state.fragment_at, state.count("fragment")
     left = 0 if "cue:ready" in state.log or "cue:ready_early" in state.log else len(world.countdown) - told
@@ -156,6 +163,8 @@ def cue(state: DialogueState, name: str) -> DialogueState:
 
     The open question stays open. A failure after the first one has words of its own.
     """
+    if state.is_full:
+        return state
     if name == "failed" and "cue:failed" in state.log:
         name = "failed_again"
     return state.tell(f"cue:{name}")

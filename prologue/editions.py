@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from prologue.faq.house import new_entries
 from prologue.located_yaml import Loc, LocatedYaml, place
 from prologue.schema import World
 
@@ -19,6 +20,7 @@ def differences(
             (other_source.line(("language",)), f"language: {FIRST} is in {first.language!r} already")
         )
     theirs = dict(_outline(other))
+    own = [entry.id for entry in other.own_faq]
     same_questions = theirs["questions",] == [question.id for question in first.questions]
     for loc, wanted in _outline(first):
         if len(loc) > 1 and not same_questions:
@@ -29,7 +31,12 @@ def differences(
         name = place(loc)
         if isinstance(wanted, list) and isinstance(have, list):
             for position, message in _unlike(have, wanted, there):
-                at = (*loc, have[position] if loc == ("speakers",) else position) if position >= 0 else loc
+                step: int | str = position
+                if position >= 0 and loc == ("speakers",):
+                    step = have[position]
+                elif position >= 0 and loc == ("faq",):
+                    step = own.index(have[position])
+                at = (*loc, step) if position >= 0 else loc
                 found.append((other_source.line(at), f"{name}: {message}"))
         elif loc[0] in COUNTED:
             found.append((other_source.line(loc), f"{name} has {have} entries; {there} has {wanted}"))
@@ -45,7 +52,7 @@ def _outline(world: World) -> Iterator[tuple[Loc, object]]:
     yield ("wake",), world.wake
     for part in COUNTED:
         yield (part,), len(getattr(world, part))
-    yield ("faq",), [entry.id for entry in world.faq]
+    yield ("faq",), [entry.id for entry in new_entries(world.own_faq, world.language)]
     yield ("questions",), [question.id for question in world.questions]
     for position, question in enumerate(world.questions):
         yield ("questions", position, "choices"), [choice.id for choice in question.choices]

@@ -24,11 +24,22 @@ MatcherOf = Callable[[str, str], "Matcher | None"]  # of a world, in a language
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who sent a frame. `address` is "" and `subject` None where they are not known."""
+    """Who sent a frame. `address` and `ticket` are "", and `subject` None, where they are not known."""
 
     connection_id: str
     address: str = ""
     subject: str | None = None
+    ticket: str = ""  # that let the connection in
+
+    @property
+    def payer(self) -> str:
+        """Who answers for the model seconds that are spent for them. An address is kept as a hash."""
+        if self.subject is not None:
+            return f"subject:{self.subject}"
+        return f"address:{_hash(self.address)[:32]}" if self.address else ""
+
+    def resumed(self) -> Resumed:
+        return Resumed(connection_id=self.connection_id, payer=self.payer)
 
 
 class Greeting:
@@ -48,8 +59,9 @@ class Greeting:
         if hello.v != VERSION:
             raise Refusal("unsupported_version")
         known = self._living(bound)
-        if known is not None and hello.session_id == bound and hello.resume_key:  # it only asks for a snapshot
-            session = self._runner.apply(known.session_id, Resumed(connection_id=visitor.connection_id))
+        if known is not None and hello.session_id == bound and hello.resume_key:
+            # It has what it needs, and asks for a snapshot.
+            session = self._runner.apply(known.session_id, visitor.resumed())
         elif known is not None and hello.session_id in (None, bound):
             session = self.repeat(visitor, known.session_id)
         elif known is not None:
@@ -58,7 +70,7 @@ class Greeting:
             session = self._resume(visitor, hello, bound)
         else:
             view = self._view(hello.world, hello.language)
-            session = self._begin(visitor, view, hello.model, bound)
+            session = self._begin(visitor, view, hello.model, bound, visitor.ticket)
         self._matcher(session.world, session.language)
 
     def switch(self, visitor: Visitor, frame: SwitchWorld, old: Session) -> None:
@@ -67,12 +79,15 @@ class Greeting:
         if (old.world, old.language) == (view.name, view.language) and _is_fresh(old):
             session = self.repeat(visitor, old.session_id)
         else:
-            session = self._begin(visitor, view, old.model_name, old.session_id)
+            session = self._begin(visitor, view, old.model_name, old.session_id, old.ticket or visitor.ticket)
         self._matcher(session.world, session.language)
 
     def _living(self, session_id: str | None) -> Session | None:
         session = self._store.load(session_id, self._runner.clock()) if session_id else None
-        return None if session is None or session.deleted else session
+        if session is not None and session.deleted:
+            self._store.erase(session)  # in case its erasure was cut short: nobody else comes back to it
+            return None
+        return session
 
     def repeat(self, visitor: Visitor, session_id: str) -> Session:
         """The connection's first hello again: the answer, with the only key, may have been lost. A key can't
@@ -81,7 +96,9 @@ class Greeting:
 
         def resumed(session: Session) -> Resumed:
             hashes = " ".join([*session.resume_hash.split(), _hash(key)][-_KEYS:])
-            return Resumed(connection_id=visitor.connection_id, resume_key=key, resume_hash=hashes)
+            return Resumed(
+                connection_id=visitor.connection_id, payer=visitor.payer, resume_key=key, resume_hash=hashes
+            )
 
         return self._runner.apply_made(session_id, resumed)
 
@@ -96,9 +113,11 @@ class Greeting:
             self._bind(visitor, session.session_id, bound)
         except Conflict:
             raise Refusal("already_greeted") from None
-        return self._runner.apply(session.session_id, Resumed(connection_id=visitor.connection_id))
+        return self._runner.apply(session.session_id, visitor.resumed())
 
-    def _begin(self, visitor: Visitor, view: WorldView, model: str | None, bound: str | None) -> Session:
+    def _begin(
+        self, visitor: Visitor, view: WorldView, model: str | None, bound: str | None, ticket: str
+    ) -> Session:
         """Of several hellos at a time the first to bind the connection makes the session; the others are
         answered as repeats of it."""
         model = model or self._runner.models[0]
@@ -116,6 +135,8 @@ class Greeting:
             world=view.name,
             language=view.language,
             subject=visitor.subject,
+            ticket=ticket,
+            payer=visitor.payer,
             model_name=model,
             created=now,
             expires=int(now) + limits().session_days * 86_400,

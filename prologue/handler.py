@@ -1,7 +1,8 @@
-"""The light function's Lambda handler: WebSocket events, and failed invocations of the model functions."""
+"""The light function's Lambda handler: WebSocket events, tickets, failed invocations of the models."""
 
 import json
 import logging
+import os
 import time
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import Field, Json, PositiveInt
 from prologue.invoking import ModelFunctions
 from prologue.service import PrologueService
 from prologue.world import titles
+from session import telemetry
 from session.errors import Refusal
 from session.events import WorldView
 from session.runner import Runner, UnknownSession
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 OK = {"statusCode": 200}
+FAILED = "The model function failed; the house's log says why."  # no listener can mend what it is
 
 
 class LightSettings(Settings):
@@ -41,25 +44,51 @@ class LightSettings(Settings):
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Takes an API Gateway WebSocket event, or an SQS batch of on-failure records."""
+    """Takes an API Gateway WebSocket event, its question to the authorizer (type `REQUEST`), a request to the
+    function's URL (`POST /ticket`), or an SQS batch of on-failure records."""
     if "Records" in event:
         for record in event["Records"]:
+            telemetry.begin(context)
             _failure(json.loads(record["body"]))
         return OK
     request = event["requestContext"]
+    telemetry.begin(context, connection_id=request.get("connectionId"))
+    if event.get("type") == "REQUEST" or "http" in request:
+        from prologue.tickets.environment import door, office  # no frame ever needs them
+
+        return office().answer(event) if "http" in request else door().policy(event)
     connection_id = request["connectionId"]
     match request["eventType"]:
         case "MESSAGE":
+            admitted = request.get("authorizer") or {}
             _service().message(
                 connection_id,
                 event.get("body") or "",
-                address=request.get("identity", {}).get("sourceIp") or "",
-                subject=(request.get("authorizer") or {}).get("subject"),
+                address=admitted.get("address") or request.get("identity", {}).get("sourceIp") or "",
+                subject=_subject(request),
+                ticket=admitted.get("ticket", ""),
             )
         case "DISCONNECT":
             _service().disconnected(connection_id)
         case "CONNECT":
-            pass  # nothing can be posted yet: the client speaks first
+            return _welcome(event)
+    return OK
+
+
+def _subject(request: dict[str, Any]) -> str | None:
+    """Who sends a frame: whom its ticket was given to, or (iam) who signed the connection's request."""
+    subject: str | None = (request.get("authorizer") or {}).get("subject")
+    return subject or request.get("identity", {}).get("userArn") or None
+
+
+def _welcome(event: dict[str, Any]) -> dict[str, Any]:
+    """Nothing can be posted yet: the client speaks first. Tickets were looked at by the authorizer."""
+    if os.environ.get("AUTH_MODE") == "iam":
+        from prologue.tickets.environment import from_foreign_page
+
+        if from_foreign_page(event):
+            log.warning("a page of another origin was turned away")
+            return {"statusCode": 403}
     return OK
 
 
@@ -68,11 +97,9 @@ def _failure(record: dict[str, Any]) -> None:
     payload = record["requestPayload"]
     condition = record["requestContext"]["condition"]
     cause = (record.get("responsePayload") or {}).get("errorMessage", "")
-    message = {
-        "EventAgeExceeded": "All places are taken just now; try again in a minute.",
-        "RetriesExhausted": f"The model function failed. {cause}".strip(),
-    }.get(condition, condition)
+    log.warning("the invocation for session %s ended as %s: %s", payload["session_id"], condition, cause)
     again = condition == "EventAgeExceeded"
+    message = "All places are taken just now; try again in a minute." if again else FAILED
     try:
         _service().invoke_failed(payload["session_id"], payload["epoch"], message, again)
     except (UnknownSession, Refusal):
@@ -104,6 +131,7 @@ def _service() -> PrologueService:
         models=tuple(settings.models),
         offer=settings.offer(),
         environments=settings.capacity,
+        caps=settings.caps(),
         invoke=ModelFunctions(settings.models).invoke,
     )
     return PrologueService(

@@ -26,6 +26,7 @@ _PASSING = (
     "ThrottlingException",
     "TooManyRequestsException",
 )
+REFUSED = "The model could not be called; the house's log says why."  # a listener can do nothing about it
 
 
 class ModelFunctions:
@@ -52,9 +53,9 @@ class ModelFunctions:
         except KeyError:
             raise InvokeRefused(f"The model {session.model_name!r} is not played here any more.") from None
         except ClientError as error:
-            raise InvokeRefused(str(error), _passes(error.response)) from error
+            raise InvokeRefused(REFUSED, _passes(error.response)) from error
         except BotoCoreError as error:  # no connection, or no answer in time
-            raise InvokeRefused(str(error), again=True) from error
+            raise InvokeRefused(REFUSED, again=True) from error
 
 
 def _passes(response: Mapping[str, Any]) -> bool:

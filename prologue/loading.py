@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import ValidationError
 
 from prologue.editions import differences
+from prologue.faq.house import LEAST, house, new_entries
 from prologue.located_yaml import Loc, LocatedYaml, YamlProblem, place, top_level
 from prologue.schema import World
 
@@ -140,9 +141,27 @@ def _read(folder: Path, path: Path, language: str | None, checked: bool) -> _Edi
         world = World.model_validate(document.value, context=context)
     except ValidationError as error:
         found += [(document.line(item["loc"]), _plain(item)) for item in error.errors() if not _echo(item)]
+    else:
+        found += [
+            (document.line(loc), message) for loc, message in ([] if checked else _faults_of_faq(world))
+        ]
     if found:
         raise WorldError([f"{path}:{line}: {message}" for line, message in sorted(found)])
     return _Edition(path, document, world)
+
+
+def _faults_of_faq(world: World) -> Iterator[tuple[Loc, str]]:
+    """(location, message) of what goes not together with the house's FAQ."""
+    new = {entry.id for entry in new_entries(world.own_faq, world.language)}
+    heard = {text.casefold(): entry.id for entry in house(world.language) for text in entry.phrasings}
+    for position, entry in enumerate(world.own_faq):
+        if entry.id in new and (entry.answer is None or len(entry.phrasings) < LEAST):
+            message = f"{entry.id!r} is no entry of the house: it needs an `answer` and {LEAST} `phrasings`"
+            yield ("faq", position), message
+        for index, text in enumerate(entry.phrasings):
+            if text.casefold() in heard:
+                message = f"phrasing {text!r} is the house's already, in {heard[text.casefold()]!r}"
+                yield ("faq", position, "phrasings", index), message
 
 
 def _agree(first: _Edition, other: _Edition) -> None:

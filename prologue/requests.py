@@ -98,7 +98,9 @@ class Requests:
             case Say():
                 apply(session_id, self._said(session, frame))
             case Stop(turn_id=turn_id, seen=seen, version=version):
-                apply(session_id, Stopped(turn_id=turn_id, seen=seen, version=version))
+                stopped = apply(session_id, Stopped(turn_id=turn_id, seen=seen, version=version))
+                if session.queued_at and not stopped.queued_at:  # nobody is to wait behind an empty place
+                    self._runner.capacity.give_up(session.model_name, session_id)
             case Continue() | Retry() | Edit() | NotFaq():
                 seed = self._seeds()
                 self._runner.apply_made(session_id, lambda now: self._retold(now, frame, seed))

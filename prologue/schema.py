@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -20,6 +21,7 @@ from pydantic import (
 )
 
 from prologue.facts import render, try_facts
+from prologue.faq.house import FaqEntry, Id, OwnEntry, Text, merged
 
 TEMPLATE_MARKS = ("{{", "{%", "{#")
 
@@ -60,10 +62,8 @@ def about(text: str) -> object:
     return Field(description=text)
 
 
-Id = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?$")]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$"), about("A colour, #rrggbb.")]
 Speaker = Annotated[str, AfterValidator(_known_speaker), about("Who says it: a key of `speakers`.")]
 
@@ -128,14 +128,6 @@ class Fragment(_Part):
     speaker: Annotated[Speaker | None, about("Nobody in particular, if absent.")] = None
 
 
-class FaqEntry(_Part):
-    """A question about Curtain or the session, in several phrasings, and its one answer."""
-
-    id: Annotated[Id, about("The same in every language.")]
-    answer: Text
-    phrasings: Annotated[tuple[Text, ...], Field(min_length=3)]
-
-
 class World(_Part):
     """A world in one language. `system`, `facts` and `opening_prompt` reach the model; nothing else does."""
 
@@ -182,7 +174,15 @@ class World(_Part):
     suggestions: Annotated[
         tuple[Text, ...], Field(min_length=1, description="What to do first in the story.")
     ]
-    faq: Annotated[tuple[FaqEntry, ...], Field(min_length=20, description="Answered without the model.")]
+    own_faq: Annotated[
+        tuple[OwnEntry, ...],
+        Field(alias="faq", description="What this world answers in its own way, without the model."),
+    ] = ()
+
+    @cached_property
+    def faq(self) -> tuple[FaqEntry, ...]:
+        """All that is answered without the model: the house's FAQ, as this world answers it, and its own."""
+        return merged(self.own_faq, self.language)
 
     def render_system(self, answers: Mapping[str, str]) -> str:
         """The system prompt: `system`, then what `facts` makes of `answers`.

@@ -6,9 +6,17 @@ from collections.abc import Callable
 
 from prologue.greeting import Greeting, MatcherOf, Visitor
 from prologue.requests import Requests
+from session import telemetry
 from session.errors import Refusal
-from session.events import MAX_FRAME_BYTES, Pong, SessionList, SessionSuperseded, SessionView
-from session.inputs import Disconnected, InvokeFailed, Resumed
+from session.events import (
+    MAX_FRAME_BYTES,
+    Pong,
+    SessionDeleted,
+    SessionList,
+    SessionSuperseded,
+    SessionView,
+)
+from session.inputs import Disconnected, InvokeFailed
 from session.limits import limits
 from session.record import Session
 from session.requests import (
@@ -53,14 +61,23 @@ class PrologueService:
         )
 
     def message(
-        self, connection_id: str, body: str, *, address: str = "", subject: str | None = None
+        self,
+        connection_id: str,
+        body: str,
+        *,
+        address: str = "",
+        subject: str | None = None,
+        ticket: str = "",
     ) -> None:
-        """Answers one frame. Whatever is wrong with it, the listener is told and the session goes on."""
+        """Answers one frame. Whatever is wrong with it, the listener is told and the session goes on.
+
+        `ticket`: of the connection; see `Visitor` for all three."""
         request_id = None
         try:
             frame = parse_client_frame(body)
             request_id = frame.request_id
-            self._handle(Visitor(connection_id, address, subject), frame)
+            telemetry.about(turn_id=getattr(frame, "turn_id", None))
+            self._handle(Visitor(connection_id, address, subject, ticket), frame)
         except Refusal as refusal:
             self._runner.post_quietly(connection_id, error_frame(refusal, request_id))
         except UnknownSession:
@@ -91,8 +108,10 @@ class PrologueService:
             self._greeting.hello(visitor, frame, bound)
         elif isinstance(frame, ListSessions):
             self._list(visitor)
-        elif bound is not None:
-            self._in_session(visitor, frame, bound)
+        elif bound and (session := self._store.load(bound, self._runner.clock())):
+            self._in_session(visitor, frame, session)
+        elif bound and isinstance(frame, Delete):  # it was erased, and the answer was lost
+            self._runner.post_quietly(visitor.connection_id, SessionDeleted(session_id=bound))
         elif isinstance(frame, Ping):
             self._runner.post_quietly(visitor.connection_id, Pong())
         else:
@@ -108,15 +127,16 @@ class PrologueService:
             raise Refusal("too_many_frames")
         return session_id
 
-    def _in_session(self, visitor: Visitor, frame: ClientMessage, session_id: str) -> None:
+    def _in_session(self, visitor: Visitor, frame: ClientMessage, session: Session) -> None:
         assert not isinstance(frame, Hello | ListSessions)
-        session = self._runner.load(session_id)
+        session_id = session.session_id
         if session.deleted and not isinstance(frame, Delete):
+            self._store.erase(session)  # in case its erasure was cut short
             raise UnknownSession(session_id)
         if session.connection_id is None and not session.deleted:  # it was given up for lost, and is not
             if self._store.session_of(visitor.connection_id, self._runner.clock()) != session_id:
                 return  # the listener went over to another world while this frame was on its way
-            session = self._runner.apply(session_id, Resumed(connection_id=visitor.connection_id))
+            session = self._runner.apply(session_id, visitor.resumed())
         elif session.connection_id not in (None, visitor.connection_id):
             superseded = SessionSuperseded(session_id=session_id)
             self._runner.post_quietly(visitor.connection_id, superseded)

@@ -4,8 +4,9 @@ A world is a folder `prologue/worlds/NAME/` with a `world.yaml`, and a `world.LA
 language. Writers: `docs/worlds.md`. The schema is `prologue/schema.py`; `prologue/loading.py` reads it.
 """
 
+from prologue.faq.house import FaqEntry, OwnEntry
 from prologue.loading import WORLD_FILE, WORLDS, WorldError, languages, load_languages, load_world, titles
-from prologue.schema import Choice, FaqEntry, Fragment, Line, Question, Theme, World
+from prologue.schema import Choice, Fragment, Line, Question, Theme, World
 
 __all__ = [
     "WORLDS",
@@ -14,6 +15,7 @@ __all__ = [
     "FaqEntry",
     "Fragment",
     "Line",
+    "OwnEntry",
     "Question",
     "Theme",
     "World",

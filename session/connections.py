@@ -72,14 +72,3 @@ class Connections:
 
     def unbind(self, connection_id: str) -> None:
         self._table.delete(items.connection_key(connection_id))
-
-    def unbind_from(self, connection_id: str, session_id: str) -> None:
-        """Only if it still speaks for this session."""
-        try:
-            self._table.delete(
-                items.connection_key(connection_id),
-                ConditionExpression="session_id = :session",
-                ExpressionAttributeValues=values(session=session_id),
-            )
-        except Refused:
-            return

@@ -6,7 +6,7 @@ Every write is conditional on the record's `rev` or on the seat's epoch, and bot
 from session.actions import Erase
 from session.errors import Refusal
 from session.events import SessionDeleted
-from session.inputs import Called, Deleted, Disconnected, HouseFull, InvokeFailed, ListenerInput
+from session.inputs import Called, Deleted, Disconnected, HouseFull, InvokeFailed, ListenerInput, Rested
 from session.record import Seat, Session
 from session.step import SeatLost, Step
 
@@ -21,6 +21,8 @@ def delete(step: Step) -> None:
             world=session.world,
             language=session.language,
             subject=session.subject,
+            ticket=session.ticket,  # its holder books what it has spent
+            payer=session.payer,
             deleted=True,
             model_name=session.model_name,
             created=session.created,
@@ -40,7 +42,7 @@ def refuse(step: Step, event: ListenerInput) -> None:
             delete(step)
         case Called():
             raise SeatLost("the session was deleted")
-        case Disconnected() | InvokeFailed() | HouseFull():
+        case Disconnected() | InvokeFailed() | HouseFull() | Rested():
             pass
         case _:
             raise Refusal("unknown_session")

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from session import items
+from session.admissions import AdmissionsTable
 from session.connections import Connections
 from session.house import House
 from session.items import values
+from session.purses import Purses
 from session.record import Session, Turn
 from session.step import SeatLost
 from session.store import Conflict
@@ -37,8 +39,8 @@ def table_definition(name: str) -> dict[str, Any]:
     }
 
 
-class DynamoStore(Connections):
-    """See `session.store.Store` for what each method promises."""
+class DynamoStore(Connections, AdmissionsTable, Purses):
+    """See `session.store.Store` and `Admissions` there for what each method promises."""
 
     def __init__(self, client: "DynamoDBClient", table: str) -> None:
         super().__init__(Table(client, table))
@@ -117,8 +119,6 @@ class DynamoStore(Connections):
     def erase(self, session: Session) -> None:
         found = self._table.below(f"session#{session.session_id}", items.TURN, keys_only=True)
         self._table.delete_all(found)
-        if session.connection_id is not None:
-            self.unbind_from(session.connection_id, session.session_id)
         if session.subject is not None:
             self._table.delete(items.entry_key(session.subject, session.session_id))
         self._table.delete(items.session_key(session.session_id))

@@ -35,6 +35,7 @@ Code = Literal[
     "too_many_tokens",
     "too_many_turns_today",
     "too_many_tokens_today",
+    "daily_cap",
     "internal",
 ]
 
@@ -47,7 +48,7 @@ _TEXTS: dict[Code, tuple[str, str]] = {
     "invalid_frame": ("A field is missing or wrong.", "See docs/protocol.md for the fields of each action."),
     "frame_too_large": ("This frame is larger than 32 KB.", "Send a shorter text."),
     "unsupported_version": ("This protocol version is not spoken here.", "Send hello with v = 1."),
-    "no_session": ("This connection has no session yet.", 'Say hello first: {"action": "hello", "v": 1}.'),
+    "no_session": ("This connection has no session.", 'Say hello first: {"action": "hello", "v": 1}.'),
     "already_greeted": (
         "This connection already has another session.",
         "Open a new connection for another session.",
@@ -98,6 +99,10 @@ _TEXTS: dict[Code, tuple[str, str]] = {
     "too_many_tokens": ("This story is as long as a story can be.", "Export it and begin another."),
     "too_many_turns_today": ("This story has had its turns for today.", "It goes on tomorrow (UTC)."),
     "too_many_tokens_today": ("This story is long enough for today.", "It goes on tomorrow (UTC)."),
+    "daily_cap": (
+        "The narrator has talked enough for today.",
+        "Questions about Curtain are answered all the same; the story goes on when the narrator is back.",
+    ),
     "internal": ("Something went wrong on the server.", "Send the frame again; it is safe to repeat."),
 }
 assert set(_TEXTS) == set(get_args(Code))

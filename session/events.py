@@ -6,7 +6,7 @@ JSON text frames of at most 32 KB in either direction. The client names an `acti
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from session.errors import Code
 
@@ -15,11 +15,12 @@ MAX_FRAME_BYTES = 32 * 1024  # API Gateway's frame limit; a larger frame closes 
 
 Id = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+$")]
 TurnStatus = Literal["completed", "stopped", "failed", "incomplete"]
+Estimate = Annotated[float, AfterValidator(lambda seconds: round(seconds, 1))]  # nobody knows it finer
 ModelStateName = Literal["cold", "resting", "starting", "loading", "ready", "full", "failed"]
 
 
 class Frame(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     def wire(self) -> bytes:
         """The frame as it travels: compact JSON in UTF-8, absent fields left out."""
@@ -122,7 +123,7 @@ class ModelStatus(Frame):
     state: ModelStateName
     loaded_bytes: int | None = None
     total_bytes: int | None = None
-    eta_s: float | None = None
+    eta_s: Estimate | None = None
     message: str | None = None
 
 
@@ -131,7 +132,7 @@ class Queue(Frame):
 
     type: Literal["queue"] = "queue"
     place: int
-    eta_s: float | None = None
+    eta_s: Estimate | None = None
 
 
 class TurnStarted(Frame):

@@ -55,13 +55,15 @@ def apply(step: Step, event: HolderInput) -> None:
 
 
 def _loading(step: Step, event: Loading) -> None:
+    if not event.total_bytes:
+        return  # there is nothing to read, and the load will say so
     step.set_model(
         state="loading",
         loaded_bytes=event.loaded_bytes,
         total_bytes=event.total_bytes,
         eta_s=event.eta_s,
     )
-    share = event.loaded_bytes / max(1, event.total_bytes)
+    share = event.loaded_bytes / event.total_bytes
     step.post_status()
     told = step.session.dialogue
     step.tell(dialogue.progress(told, step.world, share, step.now, event.eta_s))
@@ -81,7 +83,7 @@ def _begin(step: Step) -> None:
     live = step.session.live
     if live is None:
         return
-    step.set(live=live.model_copy(update={"status": "running"}))
+    step.set(live=live.model_copy(update={"status": "running"}), wished_at=0.0)
     step.post(TurnStarted(turn_id=live.turn_id, version=live.version, source="model"))
     before = live.text[: live.continued]
     for offset in range(0, len(before), _DELTA_CHARS):

@@ -15,6 +15,7 @@ class Resumed:
     """
 
     connection_id: str
+    payer: str = ""  # who answers for the model seconds from now on, where that is known
     resume_key: str | None = None
     resume_hash: str = ""  # of all keys then, in place of those before
 
@@ -127,6 +128,16 @@ class HouseFull:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rested:
+    """Nobody is invoked for this epoch: the day's model seconds are spent. `until`: epoch seconds. `own`: the
+    listener's share of them, not everybody's."""
+
+    epoch: int
+    until: float
+    own: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Called:
     """A holder that has finished elsewhere takes the seat of this queued session. Raises SeatLost if nothing
     waits here (any more)."""
@@ -151,6 +162,7 @@ ListenerInput = (
     | Disconnected
     | InvokeFailed
     | HouseFull
+    | Rested
     | Called
 )
 

@@ -8,6 +8,8 @@
 | `connection#ID` | `head` | which session a connection speaks for; its frames | after `connection_hours` |
 | `house#MODEL` | `head` | a model's slots and queue, `rev` its version | never: one small item per model |
 | `address#HASH` | `head` | stories begun from an address in a day | after two days |
+| `ticket#ID` | `head` | nothing but the key: a ticket that was used | some minutes after the ticket |
+| `count#WHAT#WINDOW` | `head` | how much of something there was in a window | a window after its end |
 """
 
 import json
@@ -59,6 +61,23 @@ def address_key(address: str, now: float) -> Item:
 
 def address_expires(now: float) -> int:
     return int(now) + _ADDRESS_DAYS * DAY_S
+
+
+def ticket_key(ticket_id: str) -> Item:
+    return _key(f"ticket#{ticket_id}")
+
+
+def count_key(what: str, window_s: int, now: float) -> Item:
+    return _key(f"count#{what}#{int(now // window_s)}")
+
+
+def count_expires(window_s: int, now: float) -> int:
+    return (int(now // window_s) + 2) * window_s
+
+
+def purse_key(purse: str, now: float) -> Item:
+    """One of the counted: the model seconds of a day (UTC)."""
+    return count_key(f"seconds:{purse}", DAY_S, now)
 
 
 def session_item(session: Session, write_id: str) -> Item:

@@ -27,6 +27,7 @@ class Limits(BaseModel):
     fragment_wait_s: PositiveFloat
     lull_growth: PositiveFloat
     lull_wait_s: PositiveFloat
+    prologue_entries: PositiveInt
     turn_versions: PositiveInt
     session_turns: PositiveInt
     session_tokens: PositiveInt
@@ -34,10 +35,16 @@ class Limits(BaseModel):
     daily_tokens: PositiveInt
     address_sessions: PositiveInt
     frames_per_s: PositiveInt
+    model_seconds_day_stack: NonNegativeFloat
+    model_seconds_day_ticket: NonNegativeFloat
+    model_seconds_day_address: NonNegativeFloat
+    wake_pause_s: PositiveFloat
+    retry_pause_s: PositiveFloat
     queue_places: PositiveInt
     queue_s: PositiveFloat
     queue_limit_s: PositiveFloat
     slot_s: PositiveFloat
+    booking_s: PositiveFloat
     turn_room_s: PositiveFloat
     estimates: PositiveInt
     session_days: PositiveInt

@@ -18,6 +18,7 @@ from session.inputs import (
     Paused,
     Pinged,
     Renamed,
+    Rested,
     Resumed,
     Retold,
     Said,
@@ -68,6 +69,8 @@ def apply(step: Step, event: ListenerInput) -> None:
             starts.invoke_failed(step, event)
         case HouseFull():
             starts.house_full(step, event)
+        case Rested():
+            starts.rested(step, event)
         case Called():
             starts.called(step, event)
         case _:  # pragma: no cover - mypy proves that there is no other
@@ -85,7 +88,7 @@ def _answer(step: Step, event: Answered) -> None:
 
 def _skip(step: Step, event: Skipped) -> None:
     told = step.session.dialogue
-    if event.question_id is not None and dialogue.was_skipped(told, event.question_id):
+    if dialogue.was_skipped(told, event.question_id):
         step.tell_again(event.question_id)
         return
     step.tell(dialogue.skip(told, step.world, event.question_id))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from session import telemetry
 from session.events import Frame, TurnDelta
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class GatewayPoster:
                 status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
                 if status == 410 or code in ("GoneException", "410", "BadRequestException"):
                     raise Gone(connection_id) from None
+                if status == 429:
+                    telemetry.emit({"Throttles": 1})
                 busy = status in (429, 500, 502, 503, 504) or code == "LimitExceededException"
                 if not busy or attempt == tries:
                     raise NotPosted(str(error)) from error

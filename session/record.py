@@ -15,7 +15,8 @@ OPENING_TURN = "opening"
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    # Errors about a record, which logs may show, tell nothing that it holds.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
 class Phase(StrEnum):
@@ -46,6 +47,7 @@ class Model(Record):
     message: str | None = None
     typical_s: float | None = None  # median of earlier real starts of this model
     woken_at: float = 0.0  # when the running start was asked for; 0 if none runs
+    rests_until: float = 0.0  # nobody asks for it by themselves before: the day's model seconds are spent
 
 
 class LiveTurn(Record):
@@ -133,6 +135,8 @@ class Session(Record):
     language: str = "en"
     title: str = ""
     subject: str | None = None  # who owns it, where listeners sign in
+    ticket: str = ""  # it began with: that one answers for the model seconds of all that followed
+    payer: str = ""  # so does this address or subject: the one that came last
     deleted: bool = False  # being erased: as good as gone
     model_name: str
     created: float
@@ -146,6 +150,8 @@ class Session(Record):
     model: Model = Model()
     seat: Seat = Seat()
     work_seq: int = 0
+    wished_at: float = 0.0  # when a start was last asked for that nothing waited for; 0 once it was of use
+    retried_at: float = 0.0  # when a failed start was last tried again
     live: LiveTurn | None = None
     stop: bool = False  # the live turn is to stop
     stop_seen: int | None = None  # and its text to end there

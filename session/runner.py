@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from prologue import dialogue
-from session import state
+from session import state, telemetry
 from session.actions import Action, Erase, Invoke, Post, PostSnapshot, PostTo
 from session.capacity import BUSY, Capacity
+from session.caps import Caps, Ledger
 from session.errors import Refusal
 from session.events import Frame, SessionReady, SessionSnapshot, WorldView
-from session.inputs import Disconnected, HouseFull, Input, InvokeFailed
+from session.inputs import Disconnected, HouseFull, Input, InvokeFailed, Rested
+from session.measures import measures
 from session.posting import Gone, NotPosted, Poster
 from session.record import Session
 from session.snapshots import snapshots
@@ -51,6 +53,7 @@ class Runner:
     models: that a listener may choose from; the first is the default.
     offer: the worlds that a listener may choose from; the first is the default.
     environments: how many of a model's environments may work at a time.
+    caps: of model seconds in a day; none by themselves.
     invoke: asks Lambda for an asynchronous invocation; hosts that never invoke leave it out.
     """
 
@@ -64,6 +67,7 @@ class Runner:
         models: tuple[str, ...] = (),
         offer: tuple[WorldView, ...] = (),
         environments: int = 1,
+        caps: Caps | None = None,
         invoke: Invoker | None = None,
     ) -> None:
         self.store = store
@@ -73,6 +77,7 @@ class Runner:
         self.models = models
         self.offer = offer
         self.capacity = Capacity(store, clock, environments)
+        self.ledger = Ledger(store, clock, caps or Caps())
         self._invoke = invoke
 
     def world(self, session: Session) -> "World":
@@ -81,6 +86,7 @@ class Runner:
     def start(self, session: Session, resume_key: str, bind: Callable[[], None] = lambda: None) -> Session:
         """Stores and greets a new session. `bind` gives it its connection, once it is there and before
         anything is posted; what it raises is passed on."""
+        telemetry.about(session_id=session.session_id)
         outcome = state.start(session, resume_key, self.clock(), self.world(session))
         assert outcome.session is not None
         stored = self.store.commit(outcome.session)
@@ -98,13 +104,17 @@ class Runner:
 
     def apply_made(self, session_id: str, make: Callable[[Session], Input]) -> Session:
         """As `apply`, with an input that is made from the record; what it looks up fits that record."""
+        telemetry.about(session_id=session_id)
         for _ in range(_TRIES):
-            session = self.load(session_id)
-            outcome = state.receive(session, make(session), self.clock(), self.world(session))
+            session, now = self.load(session_id), self.clock()
+            event = make(session)
+            outcome = state.receive(session, event, now, self.world(session))
             try:
                 stored = self._store(session, outcome)
             except Conflict:
                 continue
+            for measured in measures(session, event, outcome, now):
+                telemetry.emit(measured.values, **measured.told)
             self._act(stored, outcome.actions)
             return stored
         raise Conflict(f"session {session_id} was written by others {_TRIES} times in a row")
@@ -168,6 +178,12 @@ class Runner:
             raise RuntimeError("this host has no invoker: only the light function wakes the model")
         answer: Input
         try:
+            rest = self.ledger.rest(session)
+            if rest is not None:
+                self._tell(session, Rested(epoch=epoch, until=rest.until, own=rest.own))
+                if session.queued_at:
+                    self.capacity.give_up(session.model_name, session.session_id)
+                return
             place = self.capacity.ask(session.model_name, session.session_id, epoch)
             if place is None:
                 self._invoke(session, epoch)
@@ -176,7 +192,7 @@ class Runner:
         except BUSY as busy:
             answer = InvokeFailed(epoch=epoch, message=str(busy), again=True)
         except InvokeRefused as refused:
-            log.warning("invoke refused for %s: %s", session.session_id, refused)
+            log.warning("invoke refused for %s: %s", session.session_id, refused.__cause__ or refused)
             self.capacity.leave(session.model_name, session.session_id, epoch)
             answer = InvokeFailed(epoch=epoch, message=str(refused), again=refused.again)
         self._tell(session, answer)

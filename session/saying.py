@@ -52,8 +52,11 @@ def check_text(text: str) -> None:
 
 def check_story(step: Step) -> None:
     """Only a story that has begun has turns for the model."""
+    model = step.session.model
     if step.session.phase is not Phase.STORY:
-        raise Refusal("model_failed" if step.session.model.state == "failed" else "story_not_begun")
+        if model.rests_until > step.now:
+            raise Refusal("daily_cap", model.message)
+        raise Refusal("model_failed" if model.state == "failed" else "story_not_begun")
 
 
 def _answer_from_faq(step: Step, event: Said, text: str) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Self
 
 import boto3
 from botocore.config import Config
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
 from prologue.world import WORLDS, load_world
+from session.caps import Caps
 from session.dynamodb import DynamoStore
 from session.posting import GatewayPoster
 
@@ -39,10 +40,23 @@ class Settings(BaseModel):
     callback_url: str = Field(pattern=r"^https?://")  # of @connections: https://API.../STAGE
     worlds_dir: Path = WORLDS
     capacity: PositiveInt = 1  # environments of one model function that may work at a time
+    # Caps of a day (UTC), in seconds; 0 is no cap. Those of session/limits.toml where they are left out.
+    model_seconds_per_day: NonNegativeFloat | None = None  # of all models together
+    model_seconds_per_day_ticket: NonNegativeFloat | None = None
+    model_seconds_per_day_address: NonNegativeFloat | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         return cls.model_validate({name.lower(): value for name, value in environment.items()})
+
+    def caps(self) -> Caps:
+        told = {
+            "stack": self.model_seconds_per_day,
+            "ticket": self.model_seconds_per_day_ticket,
+            "address": self.model_seconds_per_day_address,
+        }
+        known = {name: seconds for name, seconds in told.items() if seconds is not None}
+        return Caps.standard().model_copy(update=known)
 
     def world_loader(self) -> "Callable[[str, str], World]":
         """Loads worlds by name and language, each once. They were checked when they were built in."""

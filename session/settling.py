@@ -25,6 +25,8 @@ def settle(step: Step) -> None:
         if step.session is not session:
             step.post_status()
         return
+    if session.model.rests_until > step.now:
+        return
     queued = session.model.state == "full"
     woken_at = session.model.woken_at
     if queued and step.now - session.queued_at > limits().queue_limit_s:
@@ -57,6 +59,8 @@ def resume(step: Step, event: Resumed) -> None:
     step.set(connection_id=event.connection_id, connected_at=step.now, gone_at=None)
     if gone_at is not None and step.now - gone_at > limits().seat_s:
         _wait_anew(step)
+    if event.payer:
+        step.set(payer=event.payer)
     if event.resume_hash:
         step.set(resume_hash=event.resume_hash)
     step.post(ready(step.session, resumed=True, resume_key=event.resume_key))

@@ -1,15 +1,17 @@
 """The model's coming and going, as one session sees it: called, queued, seated, lost, failed, switched."""
 
+from datetime import UTC, datetime
+
 from prologue import dialogue
 from session import turns
 from session.actions import Invoke
 from session.errors import Refusal
 from session.events import ModelStateName
-from session.inputs import Called, HouseFull, InvokeFailed, ModelChosen
+from session.inputs import Called, HouseFull, InvokeFailed, ModelChosen, Rested
 from session.limits import limits
 from session.record import OPENING_TURN, LiveTurn, Model, Phase, Session
 from session.requests import error_frame
-from session.step import SeatLost, Step
+from session.step import SeatLost, Step, model_status
 
 
 def waits(session: Session) -> bool:
@@ -31,8 +33,9 @@ def call(step: Step, *, quiet: bool = False) -> None:
     live = seat.live(step.now)
     if live and seat.holder:
         return  # it looks for work before it leaves
-    if not step.session.model.woken_at:
-        step.set_model(woken_at=step.now)
+    if not _has_work(step.session):
+        step.set(wished_at=step.now)
+    step.set_model(rests_until=0.0, woken_at=step.session.model.woken_at or step.now)
     if known not in ("starting", "full"):
         # An environment that is awake may be there at once or not at all: nobody knows how long.
         eta_s = None if known == "resting" else step.session.model.typical_s
@@ -56,9 +59,42 @@ def wake(step: Step) -> None:
         return
     if session.live is not None and session.live.status == "running":
         lose_holder(step)
-    if session.model.state == "failed" and session.phase is not Phase.STORY:
-        step.tell(dialogue.cue(session.dialogue, "retrying"))
+    wait_s = _wait_s(step)
+    if wait_s > 0:
+        status = model_status(step.session, step.now)
+        step.post(status.model_copy(update={"message": _not_yet(status.message, wait_s)}))
+        return
+    if session.model.state == "failed":
+        step.set(retried_at=step.now)
+        if session.phase is not Phase.STORY:
+            step.tell(dialogue.cue(session.dialogue, "retrying"))
     call(step)
+
+
+def _has_work(session: Session) -> bool:
+    return session.live is not None or session.phase is Phase.AWAITING
+
+
+def _wait_s(step: Step) -> float:
+    """Seconds until a wish is granted; 0 or less: now. Every start costs, also one that is not used.
+
+    The first try after a failure is free, and so is whatever the story itself waits for."""
+    session = step.session
+    if session.model.state == "failed":
+        return session.retried_at + limits().retry_pause_s - step.now
+    if waits(session):
+        return 0.0
+    return session.wished_at + limits().wake_pause_s - step.now
+
+
+def _not_yet(message: str | None, wait_s: float) -> str:
+    """What a listener is told whose wish is not granted. `message`: why the last start failed, if it has."""
+    if message is not None:
+        return f"{message} Try again in {wait_s:.0f} s."
+    return (
+        "The narrator was woken a while ago and not needed. It comes as soon as the story needs it; "
+        f"just to wake it, try again in {max(1, round(wait_s / 60))} min."
+    )
 
 
 def begin_opening(step: Step, seed: int) -> None:
@@ -95,6 +131,7 @@ def fail(step: Step, message: str, reason: str = "model_failed") -> None:
     empty_seat(step)
     _leave_queue(step)
     step.set_model(state="failed", message=message, woken_at=0.0, eta_s=None)
+    step.set(wished_at=0.0)  # it came to nothing, and that was not the listener's doing
     turns.end_live(step, "failed", reason)
     if step.session.phase is not Phase.STORY:
         step.tell(dialogue.cue(step.session.dialogue, "failed"))
@@ -151,12 +188,32 @@ def no_place(step: Step) -> None:
     fail(step, refusal.message, refusal.code)
 
 
+def rested(step: Step, event: Rested) -> None:
+    """The day's model seconds are spent: the model rests, politely, until there are new ones.
+
+    The prologue and the FAQ go on. No settling asks again before, but whatever the listener does next may."""
+    seat, live = step.session.seat, step.session.live
+    if event.epoch != seat.epoch or not seat.expires or (live is not None and live.status == "running"):
+        return
+    back = f"back at {datetime.fromtimestamp(event.until, UTC):%H:%M} UTC"
+    whom = " with you" if event.own else ""
+    refusal = Refusal("daily_cap", f"The narrator has talked enough{whom} for today; {back}.")
+    if live is not None:
+        step.post(error_frame(refusal))
+    empty_seat(step)
+    turns.end_live(step, "failed", refusal.code)
+    step.set(wished_at=0.0)
+    step.set_model(message=refusal.message, rests_until=event.until)
+    rest(step, "resting")
+
+
 def called(step: Step, event: Called) -> None:
     """A holder that has finished elsewhere comes by itself."""
     seat = step.session.seat
     if seat.live(step.now) or not waits(step.session):
         raise SeatLost("nothing waits here any more")
     step.set_seat(epoch=seat.epoch + 1, holder=event.holder, expires=step.now + limits().seat_s)
+    step.set_model(rests_until=0.0)
     seated(step)
 
 
@@ -170,8 +227,9 @@ def choose(step: Step, event: ModelChosen) -> None:
             empty_seat(step)
         _leave_queue(step)
         step.set(model_name=event.name, model=Model(state=event.state, typical_s=event.typical_s))
-        if session.phase is not Phase.STORY and session.seat.epoch:
-            call(step)  # the old one had been called already
+        called_before = session.phase is not Phase.STORY and session.seat.epoch
+        if called_before and (waits(session) or _wait_s(step) <= 0):
+            call(step)  # in place of the old one
     step.post_status()
 
 

@@ -60,10 +60,11 @@ class Step:
         for entry in dialogue.entries(told, self.world, since):
             self.post(entry)
 
-    def tell_again(self, question_id: str) -> None:
-        """Posts once more what followed an answer: the reply, and all up to the next question."""
+    def tell_again(self, question_id: str | None) -> None:
+        """Posts once more what followed an answer: the reply, and all up to the next question. None: what
+        followed when all that were left were skipped."""
         told = self.session.dialogue
-        reply = f"reply:{question_id}"
+        reply = f"reply:{question_id or ''}"
         since = told.log.index(reply) if reply in told.log else told.log.index("done")  # all were skipped
         entries = dialogue.entries(told, self.world, since)
         ends = [isinstance(entry, PrologueQuestion | PrologueDone) for entry in entries]
@@ -97,7 +98,7 @@ def model_status(session: Session, now: float) -> ModelStatus:
         loaded_bytes=model.loaded_bytes if loading else None,
         total_bytes=model.total_bytes if loading else None,
         eta_s=expected_s(session, now),
-        message=model.message,
+        message=model.message if not 0 < model.rests_until <= now else None,
     )
 
 

@@ -59,8 +59,9 @@ class Store(Protocol):
         ...
 
     def erase(self, session: Session) -> None:
-        """Deletes the session's turns, its connection's item and its entry in the subject's list; the record
-        last, so that an erasure that was cut short can be repeated. Repeating a whole one is harmless."""
+        """Deletes the session's turns and its entry in the subject's list; the record last, so that an
+        erasure that was cut short can be repeated. Repeating a whole one is harmless. The connection keeps the
+        id, and nothing else, until it ends: by it a repeated `delete` is answered as the first one was."""
         ...
 
     def bind(
@@ -97,6 +98,29 @@ class Store(Protocol):
         hash that changes daily, for two days. A repeated request may count twice."""
         ...
 
+    def spend(self, purses: Sequence[str], seconds: float, now: float) -> None:
+        """Adds model seconds to what each purse has spent today (UTC). Kept for two days. A repeated request
+        may count twice; one that fails may have counted for some of them."""
+        ...
+
+    def spent(self, purses: Sequence[str], now: float) -> list[float]:
+        """What each purse has spent today, in their order (at most 100 of them; strongly consistent)."""
+        ...
+
     def sessions_of(self, subject: str, now: float) -> list[Session]:
         """The subject's sessions, newest first, without those that expired or are being deleted."""
+        ...
+
+
+class Admissions(Protocol):
+    """The same table, for whoever lets listeners in. Both methods may raise StoreBusy."""
+
+    def use_ticket(self, ticket_id: str, expires: int, now: float) -> bool:
+        """Marks a ticket as used; False if it was used before. The mark is kept until `expires`, which has to
+        be later than the ticket is good."""
+        ...
+
+    def count(self, what: str, window_s: int, now: float, *, by: int = 1) -> int:
+        """Counts something in the present window of so many seconds: how much that makes, this included. All
+        counters of one window begin anew together. A repeated request may count twice."""
         ...

@@ -38,13 +38,16 @@ class Binding:
 
 @dataclass
 class MemoryStore:
-    """Keeps the promises of `session.store.Store`; records are frozen, so they are kept as they are."""
+    """Keeps what `session.store.Store` and `Admissions` promise; records are frozen, so kept as they are."""
 
     heads: dict[str, Session] = field(default_factory=dict)
     archived: dict[str, list[Turn]] = field(default_factory=dict)
     connections: dict[str, Binding] = field(default_factory=dict)
     houses: dict[str, House] = field(default_factory=dict)
     addresses: dict[tuple[str, int], int] = field(default_factory=dict)  # by address and day
+    tickets: dict[str, int] = field(default_factory=dict)  # when the mark of a used one expires
+    counts: dict[tuple[str, int, int], int] = field(default_factory=dict)  # by what, window and its number
+    purses: dict[tuple[str, int], float] = field(default_factory=dict)  # seconds, by purse and day
     conflicts: int = 0  # so many commits fail first
     lock: threading.RLock = field(default_factory=threading.RLock)  # the delivery has its own thread
 
@@ -105,9 +108,6 @@ class MemoryStore:
     def erase(self, session: Session) -> None:
         with self.lock:
             self.archived.pop(session.session_id, None)
-            bound = self.connections.get(session.connection_id or "")
-            if bound is not None and bound.session_id == session.session_id:
-                del self.connections[session.connection_id or ""]
             self.heads.pop(session.session_id, None)
 
     def sessions_of(self, subject: str, now: float) -> list[Session]:
@@ -160,6 +160,29 @@ class MemoryStore:
             today = (address, int(now // 86_400))
             self.addresses[today] = self.addresses.get(today, 0) + 1
             return self.addresses[today]
+
+    def use_ticket(self, ticket_id: str, expires: int, now: float) -> bool:
+        with self.lock:
+            if self.tickets.get(ticket_id, 0) > now:
+                return False
+            self.tickets[ticket_id] = expires
+            return True
+
+    def count(self, what: str, window_s: int, now: float, *, by: int = 1) -> int:
+        with self.lock:
+            window = (what, window_s, int(now // window_s))
+            self.counts[window] = self.counts.get(window, 0) + by
+            return self.counts[window]
+
+    def spend(self, purses: Sequence[str], seconds: float, now: float) -> None:
+        with self.lock:
+            for purse in purses:
+                today = (purse, int(now // 86_400))
+                self.purses[today] = self.purses.get(today, 0.0) + round(seconds, 3)
+
+    def spent(self, purses: Sequence[str], now: float) -> list[float]:
+        with self.lock:
+            return [self.purses.get((purse, int(now // 86_400)), 0.0) for purse in purses]
 
 
 @dataclass

@@ -16,6 +16,7 @@ from session.inputs import (
     LoadFailed,
     Ready,
     Released,
+    Rested,
     Retold,
     Said,
     Skipped,
@@ -160,6 +161,11 @@ def story() -> Play:
 def failed() -> Play:
     """The prologue is over, and the model could not be loaded."""
     return awaiting()(Claimed(epoch=1, holder="r1"))(LoadFailed(epoch=1, message="weights.bin is damaged"))
+
+
+def resting() -> Play:
+    """The prologue is over, and the day's model seconds are spent."""
+    return awaiting()(Rested(epoch=1, until=86_400.0))
 
 
 def waiting() -> Play:

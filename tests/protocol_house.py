@@ -79,6 +79,8 @@ class House:
         archived, kept = self.play.archive, self.store.archived.get("s1", [])
         if new := [turn for turn in kept if turn not in archived]:
             words.append(f"turn {new[-1].status}")
+        if "`unknown_session`" in words:  # on the way, an erasure that was cut short is ended
+            return "`unknown_session`"
         if "erased" not in words and (gone := [turn for turn in archived if turn not in kept]):
             words.append(f"{len(gone)} removed")
         return ", ".join(words) or ("nothing" if self._same() else "noted")

@@ -24,6 +24,7 @@ from session.inputs import (
     Paused,
     Pinged,
     Renamed,
+    Rested,
     Resumed,
     Skipped,
     Stopped,
@@ -44,6 +45,7 @@ STATES: tuple[dict[str, Callable[[], Play]], ...] = (
         "prologue": playing.begin,
         "awaiting": playing.awaiting,
         "failed": playing.failed,
+        "resting": playing.resting,
         "opening": playing.telling,
         "deleted": playing.deleted,
     },
@@ -99,6 +101,7 @@ ACTIONS: dict[str, Make] = {
     "invoke throttled": lambda play: InvokeFailed(epoch=_epoch(play), message="x", again=True),
     "house full (place 3)": lambda play: HouseFull(epoch=_epoch(play), place=3, eta_s=9.0),
     "house full (no place)": lambda play: HouseFull(epoch=_epoch(play), place=None, eta_s=None),
+    "day's seconds spent": lambda play: Rested(epoch=_epoch(play), until=86_400.0),
     "called": lambda _: Called(holder="r8"),
 }
 

@@ -222,6 +222,21 @@ def test_after_the_curtain_a_later_start_has_lulls_only() -> None:
     assert {kind(ref) for _, ref in later} == {"lull"}
 
 
+def test_starts_without_number_leave_the_record_small_and_every_question_answered() -> None:
+    most, state, now = limits().prologue_entries, dialogue.begin(WORLD), 0.0
+    for _ in range(most):
+        state = dialogue.cue(state, "failed")
+        for _ in range(5):
+            now += limits().lull_wait_s
+            state = dialogue.progress(state, WORLD, 0.0, now)
+        state = dialogue.cue(state, "retrying")
+    assert len(state.log) == most
+    state = dialogue.skip(dialogue.answer(state, WORLD, "name", choice=None, text="Ada"), WORLD, None)
+    assert state.finished
+    assert len(state.model_dump_json()) < 20_000
+    assert dialogue.entries(state, WORLD)[-1].seq == len(state.log) - 1
+
+
 def test_the_listener_is_asked_one_question_after_the_other_and_told_what_came_of_it() -> None:
     state = dialogue.begin(WORLD)
     name, companion, *others = WORLD.questions

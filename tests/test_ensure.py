@@ -126,7 +126,7 @@ def test_another_text_of_a_world_does_not_quantize_the_model_again(checkpoint: P
     assert second != first
     assert (first / MANIFEST).read_bytes() == before
     old, new = verify_bundle(first), verify_bundle(second)
-    for name in old.mapped - {"prefix-emerald-city.kv"} | {"tokenizer.json"}:
+    for name in old.mapped - {"prefix-emerald-city.kv", "prefix-emerald-city.de.kv"} | {"tokenizer.json"}:
         assert (first / name).samefile(second / name)
     assert new.prefixes["emerald-city"].ids != old.prefixes["emerald-city"].ids
     assert new.model_copy(update={"files": {}, "prefixes": {}}) == old.model_copy(
@@ -160,14 +160,14 @@ def test_damage_is_not_handed_on(checkpoint: Path, tmp_path: Path) -> None:
 def test_a_bundle_of_more_worlds_than_are_asked_for_does(checkpoint: Path, tmp_path: Path) -> None:
     """As `make model` makes it, and `make run` asks for one."""
     other = Path(shutil.copytree(CITY, tmp_path / "worlds" / "other"))
-    path = other / "world.yaml"
-    path.write_text(
-        re.sub(r"(?m)^name:.*$", "name: other", path.read_text(encoding="utf-8")), encoding="utf-8"
-    )
+    for path in other.glob("world*.yaml"):
+        path.write_text(
+            re.sub(r"(?m)^name:.*$", "name: other", path.read_text(encoding="utf-8")), encoding="utf-8"
+        )
     _retell(other)
     cache = tmp_path / "cache"
     both = ensure_bundle(checkpoint, cache, name="toy", worlds=[CITY, other])
-    assert sorted(read_manifest(both).prefixes) == ["emerald-city", "other"]
+    assert sorted(read_manifest(both).prefixes) == ["emerald-city", "emerald-city.de", "other", "other.de"]
     for asked in ([CITY], [other], [], [other, CITY]):
         assert ensure_bundle(checkpoint, cache, name="toy", worlds=asked) == both
     assert ensure_bundle(checkpoint, cache, name="toy2", worlds=[CITY]) != both  # it would tell a wrong name

@@ -99,8 +99,10 @@ def test_who_does_not_wait_any_more_is_passed_over(left: str) -> None:
     if left == "deleted":
         theatre.runner.apply("q0", Deleted())
     else:
-        theatre.clock.now += limits().queue_s + 1
-        theatre.runner.apply("q1", Pinged(turn_id=None))
+        for _ in range(2):
+            theatre.clock.now += limits().queue_s / 2 + 1
+            theatre.runner.capacity.hold("demo", "s", 1)
+            theatre.runner.apply("q1", Pinged(turn_id=None))
     assert theatre.invoke()["sessions"] == 2
     assert [turn.status for turn in theatre.store.turns("q1")] == ["completed"]
     assert theatre.store.turns("q0") == []
@@ -145,7 +147,7 @@ class Watch(Threads):
 def test_the_lease_is_renewed_every_third_of_it_and_a_busy_house_is_no_harm() -> None:
     theatre, watch = Theatre(), Watch()
     theatre.runner.apply("s", Skipped(question_id=None))
-    slot = Slot(theatre.runner, watch, theatre.session)
+    slot = Slot(theatre.runner, watch, theatre.session, since=0.0)
     expires = []
     for _ in range(7):  # every 10 s, on both clocks
         slot.keep()

@@ -51,11 +51,20 @@ def test_the_others_wait_in_the_order_in_which_they_came() -> None:
 
 
 def test_asking_again_keeps_the_place_and_is_being_heard() -> None:
-    house = full("a", "b")
+    house = hold(full("a", "b"), "holder", 1, QUEUE_S - 1)
     house, place = ask(house, "b", 7, QUEUE_S, capacity=1)
     assert (place, queue(house)) == (Place(place=2, eta_s=None), ["a", "b"])
+    house = hold(house, "holder", 1, 2 * QUEUE_S - 1)
     house, place = ask(house, "b", 7, 2 * QUEUE_S, capacity=1)  # by now, `a` has not been heard for too long
     assert (place, queue(house)) == (Place(place=1, eta_s=None), ["b"])
+
+
+@pytest.mark.parametrize("ahead", [60 + 10, limits().seat_s + 10])
+def test_a_place_outlives_a_minute_between_clocks_and_a_lost_answer(ahead: float) -> None:
+    """A ping comes every 10 s; where the first answer was lost, it asks once the unused seat has expired."""
+    house = hold(full("a", "b"), "holder", 1, ahead)
+    house, _ = ask(house, "late", 1, ahead, capacity=1)
+    assert queue(house) == ["a", "b", "late"]
 
 
 def test_a_clock_that_is_behind_takes_nothing_back() -> None:

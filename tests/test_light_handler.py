@@ -55,12 +55,21 @@ def test_a_frame_comes_with_its_address_and_its_subject(monkeypatch: pytest.Monk
     context: dict[str, Any] = {"eventType": "MESSAGE", "connectionId": "c"}
     context |= {"identity": {"sourceIp": "192.0.2.1"}, "authorizer": {"subject": "ada"}}
     found = called(monkeypatch, {"requestContext": context, "body": "{}"})
-    assert found == [("c", "{}", {"address": "192.0.2.1", "subject": "ada"})]
+    assert found == [("c", "{}", {"address": "192.0.2.1", "subject": "ada", "ticket": ""})]
+
+
+def test_a_ticket_tells_of_the_address_it_was_given_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    context: dict[str, Any] = {"eventType": "MESSAGE", "connectionId": "c"}
+    context |= {"identity": {"sourceIp": "192.0.2.1"}, "authorizer": {"ticket": "t1", "address": "5ca1ab1e"}}
+    found = called(monkeypatch, {"requestContext": context, "body": "{}"})
+    assert found == [("c", "{}", {"address": "5ca1ab1e", "subject": None, "ticket": "t1"})]
 
 
 def test_neither_has_to_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
     context = {"eventType": "MESSAGE", "connectionId": "c"}
-    assert called(monkeypatch, {"requestContext": context}) == [("c", "", {"address": "", "subject": None})]
+    assert called(monkeypatch, {"requestContext": context}) == [
+        ("c", "", {"address": "", "subject": None, "ticket": ""})
+    ]
 
 
 def test_connections_come_and_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,14 +88,16 @@ def failure(condition: str, cause: str | None = None) -> dict[str, Any]:
 
 
 def test_an_event_that_grew_too_old_may_be_sent_again_and_a_failed_one_may_not(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert called(monkeypatch, failure("EventAgeExceeded")) == [
         ("s", 4, "All places are taken just now; try again in a minute.", True)
     ]
-    assert called(monkeypatch, failure("RetriesExhausted", "MemoryError")) == [
-        ("s", 4, "The model function failed. MemoryError", False)
-    ]
+    ((session_id, epoch, message, again),) = called(monkeypatch, failure("RetriesExhausted", "MemoryError"))
+    assert (session_id, epoch, again) == ("s", 4, False)
+    assert "failed" in message
+    assert "MemoryError" not in message
+    assert "MemoryError" in caplog.text
     assert called(monkeypatch, failure("RetriesExhausted"), gone=True) == []
 
 
@@ -142,6 +153,8 @@ def test_what_lambda_refuses_now_it_may_take_later(
     with pytest.raises(InvokeRefused) as caught:
         functions.invoke(lobby.session(), 1)
     assert caught.value.again == again
+    assert str(error) not in str(caught.value)  # that is the log's, by way of the cause
+    assert caught.value.__cause__ is error
 
 
 def test_each_model_has_its_function(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,9 +84,11 @@ def test_a_duplicate_delivery_of_the_same_event_tells_nothing() -> None:
     assert theatre.store.houses["demo"].slots == {}
 
 
-def test_a_damaged_bundle_is_told_in_plain_words_and_can_be_tried_again() -> None:
+def test_a_damaged_bundle_is_told_in_plain_words_and_can_be_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     working = Parrot()
-    attempts = iter([BundleError("weights.bin is damaged: build it again")])
+    attempts = iter([BundleError("/opt/bundle/weights.bin is damaged: build it again")])
 
     def load() -> Narrator:
         for failure in attempts:
@@ -97,7 +99,9 @@ def test_a_damaged_bundle_is_told_in_plain_words_and_can_be_tried_again() -> Non
     theatre.runner.apply("s", Skipped(question_id=None))
     assert theatre.serve() == "load_failed"
     assert theatre.session.model.state == "failed"
-    assert "weights.bin is damaged" in (theatre.session.model.message or "")
+    told = [frame.message for frame in theatre.posted(ModelStatus) if frame.message]
+    assert told == ["The model could not be loaded; the house's log says why."]
+    assert "weights.bin is damaged" in caplog.text
     theatre.runner.apply("s", Woken())
     assert theatre.serve(holder="r2") == "released"
     assert theatre.store.turns("s")[0].status == "completed"

@@ -18,7 +18,7 @@ from lambda_image.engine.kernels import native_decoder, open_decoder
 from lambda_image.engine.native.library import instruction_sets
 from lambda_image.engine.prefix import Prefixes
 from lambda_image.engine.text.tokens import ChatTokenizer
-from prologue.world import WORLDS
+from prologue.world import WORLDS, load_world
 from tests.checkpoints import write_checkpoint
 from tests.fakes import emerald_city
 from tests.template_zoo import FAMILIES, write_family
@@ -111,6 +111,18 @@ def test_a_story_is_told_the_same_with_it_and_without(folder: Path, bundle: Bund
     assert plain_metrics.kv_reused_tokens == 0
 
 
+def test_a_story_in_a_further_language_begins_with_its_own(folder: Path, bundle: Bundle) -> None:
+    german = load_world(WORLDS / "emerald-city", "de")
+    told = [
+        {"role": "system", "content": german.render_system({"name": "Zoë"})},
+        {"role": "user", "content": german.opening_prompt},
+    ]
+    own, first = (bundle.manifest.prefixes[name].ids for name in (f"{WORLD.name}.de", WORLD.name))
+    assert common_prefix(own, first) < len(own) / 2
+    _, metrics = tell(Engine.load(folder / "with"), told)
+    assert metrics.kv_reused_tokens == len(own) > 50
+
+
 def test_a_conversation_that_the_prefix_replaces_is_reported_lost(folder: Path) -> None:
     engine = Engine.load(folder / "with")
     _, first = tell(engine, [{"role": "user", "content": "Tell me of the sea. " * 5}])
@@ -172,6 +184,7 @@ def test_a_damaged_one_is_passed_over_loudly(folder: Path, caplog: pytest.LogCap
             told, metrics = tell(Engine.load(folder / "with"), messages(**FACTS))
     finally:
         path.write_bytes(whole)
-    assert metrics.kv_reused_tokens == 0
+    other = Prefixes(open_bundle(folder / "with"))  # the German one: both begin with what the template says
+    assert metrics.kv_reused_tokens < other.lengths[f"{WORLD.name}.de"] / 2
     assert told
     assert "sha256 differs" in caplog.text

@@ -176,6 +176,19 @@ def test_a_full_house_tells_the_place_and_a_ping_takes_what_comes_free() -> None
     assert [status for *_, status in versions(lobby)] == ["model"]
 
 
+def test_who_stops_a_queued_turn_leaves_the_queue_at_once() -> None:
+    lobby = Lobby(environments=1)
+    story(lobby)
+    lobby.runner.capacity.ask("demo", "somebody", 1)
+    lobby.send(action="say", turn_id="t", text="I go in.")
+    assert [waiting.session_id for waiting in lobby.store.houses["demo"].queue] == [
+        lobby.session().session_id
+    ]
+    done = only(lobby.send(action="stop", turn_id="t"), TurnDone)[0]
+    assert done.status == "stopped"
+    assert lobby.store.houses["demo"].queue == ()
+
+
 def test_a_full_queue_ends_the_wait_honestly() -> None:
     lobby = Lobby(environments=1)
     lobby.runner.capacity.hold("demo", "somebody", 1)
@@ -233,7 +246,7 @@ def test_a_deleted_story_is_gone_and_stays_gone() -> None:
     epoch = lobby.session().seat.epoch
     lobby.runner.apply(ready.session_id, Claimed(epoch=epoch, holder="r"))
     assert lobby.send(action="delete") == [SessionDeleted(session_id=ready.session_id)]
-    assert (lobby.store.heads, lobby.store.archived, lobby.store.connections) == ({}, {}, {})
+    assert (lobby.store.heads, lobby.store.archived) == ({}, {})
     claim: dict[str, Any] = {
         "action": "hello",
         "v": 1,
@@ -242,10 +255,24 @@ def test_a_deleted_story_is_gone_and_stays_gone() -> None:
     }
     assert error(lobby.send("c2", **claim)).code == "unknown_session"
     assert error(lobby.send(action="say", turn_id="t", text="I go in.")).code == "no_session"
+    assert kinds(lobby.send(action="ping")) == ["pong"]
     assert not lobby.hello().resumed
 
 
-def test_an_erasure_that_was_cut_short_is_repeated_and_nothing_else_is_answered_meanwhile() -> None:
+def test_a_repeated_delete_is_answered_as_the_first_one_until_the_connection_has_another_story() -> None:
+    lobby = Lobby()
+    ready = story(lobby)
+    lobby.poster.refusing = True
+    lobby.send(action="delete")
+    lobby.poster.refusing = False
+    for _ in range(2):
+        assert lobby.send(action="delete") == [SessionDeleted(session_id=ready.session_id)]
+    again = lobby.hello()
+    assert lobby.send(action="delete") == [SessionDeleted(session_id=again.session_id)]
+    assert error(lobby.send("c2", action="delete")).code == "no_session"
+
+
+def test_an_erasure_that_was_cut_short_is_ended_by_the_next_frame() -> None:
     lobby = Lobby()
     ready = story(lobby)
     erase = lobby.store.erase
@@ -257,9 +284,9 @@ def test_an_erasure_that_was_cut_short_is_repeated_and_nothing_else_is_answered_
     assert error(lobby.send(action="delete")).code == "internal"
     assert lobby.session().deleted
     assert lobby.session().dialogue.answers == {}
-    for frame in ({"action": "ping"}, {"action": "export"}, {"action": "say", "turn_id": "t", "text": "x"}):
-        assert error(lobby.send(**frame)).code == "unknown_session"
     lobby.store.erase = erase  # type: ignore[method-assign]
+    assert error(lobby.send(action="say", turn_id="t", text="x")).code == "unknown_session"
+    assert lobby.store.heads == {}  # whatever comes ends what was begun
     assert lobby.send(action="delete") == [SessionDeleted(session_id=ready.session_id)]
     assert lobby.store.heads == {}
 
@@ -271,8 +298,9 @@ def test_hello_on_a_connection_whose_story_is_being_deleted_begins_a_new_one() -
     def broken(session: object) -> None:
         raise ConnectionError("the environment ends here")
 
-    lobby.store.erase = broken  # type: ignore[method-assign]
+    erase, lobby.store.erase = lobby.store.erase, broken  # type: ignore[method-assign]
     lobby.send(action="delete")
+    lobby.store.erase = erase  # type: ignore[method-assign]
     again = lobby.hello()
     assert again.session_id != ready.session_id
     assert again.resume_key is not None

@@ -94,6 +94,14 @@ def test_loading_reports_bytes_and_tells_fragments_in_order() -> None:
     assert len(fragments) > 3
 
 
+def test_weights_that_are_not_there_are_no_progress() -> None:
+    play = awaiting()(Claimed(epoch=1, holder="r1"))
+    play(Loading(epoch=1, loaded_bytes=0, total_bytes=0, eta_s=None))
+    assert not play.posted(ModelStatus)
+    assert play.session.model.state == "starting"
+    assert play.session.seat.expires == play.now + limits().seat_s  # it is alive nevertheless
+
+
 def test_the_curtain_line_depends_on_whether_anyone_waited() -> None:
     assert "cue:ready_early" in telling().session.dialogue.log
     waited = awaiting()(Claimed(epoch=1, holder="r1"))
@@ -133,6 +141,18 @@ def test_a_question_skipped_twice_is_skipped_once() -> None:
 def test_a_question_that_was_skipped_with_all_others_is_told_that_the_prologue_is_over() -> None:
     play = failed()(Skipped(question_id="name"))
     assert play.kinds() == ["prologue.done"]
+
+
+def test_skipping_all_twice_is_answered_the_same_and_after_the_last_answer_there_is_nothing_to_skip() -> None:
+    play = begin()(Skipped(question_id=None))
+    before = play.session
+    assert play(Skipped(question_id=None)).kinds() == ["prologue.done"]
+    assert play.session == before
+    answered = begin()
+    for question in WORLD.questions:
+        answered(Answered(question_id=question.id, choice=question.choices[0].id, text=None))
+    with pytest.raises(Refusal, match="prologue_over"):
+        answered(Skipped(question_id=None))
 
 
 def test_the_dialogue_can_be_told_again_from_its_log() -> None:

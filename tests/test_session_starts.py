@@ -190,7 +190,7 @@ def test_the_estimate_comes_from_earlier_starts_then_from_the_bytes() -> None:
     assert status(play(Woken())).eta_s == 30.0
     play.now += 60
     assert status(play(Woken())).eta_s == 0.0  # later than ever: no number is made up
-    play(Claimed(epoch=1, holder="r1"))(Loading(epoch=1, loaded_bytes=1, total_bytes=4, eta_s=7.5))
+    play(Claimed(epoch=1, holder="r1"))(Loading(epoch=1, loaded_bytes=1, total_bytes=4, eta_s=7.5187234871))
     assert status(play).eta_s == 7.5
     assert status(play(Ready(epoch=1, seed=1))).eta_s is None
 

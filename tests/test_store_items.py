@@ -125,6 +125,8 @@ def test_everything_but_the_houses_expires(moto_store: DynamoStore, fresh: Sessi
     store.bind("c1", fresh.session_id, 12_345, instead_of=None, now=0)
     store.frame("c1", 10.0)
     store.count_session("2001:db8::1", day + 86_399)
+    store.use_ticket("t1", 12_345, now=0)
+    store.count("asked", 60, 125.0)
     store.commit_house(store.load_house("llama"))
     expires = {(i["pk"]["S"], i["sk"]["S"]): i.get("expires", {}).get("N") for i in every_item(store)}
     (address,) = [pk for pk, _ in expires if pk.startswith("address#")]
@@ -134,6 +136,8 @@ def test_everything_but_the_houses_expires(moto_store: DynamoStore, fresh: Sessi
         (pk, "turn#000000#000001"): str(FOREVER),
         ("subject#me", pk): str(FOREVER),
         ("connection#c1", "head"): "12345",
+        ("ticket#t1", "head"): "12345",
+        ("count#asked#2", "head"): "240",
         ("house#llama", "head"): None,
         (address, "head"): str(day + 3 * 86_400 - 1),
     }
@@ -147,11 +151,17 @@ def test_an_address_is_not_stored_and_is_another_one_tomorrow(moto_store: Dynamo
     assert "2001:db8" not in str(every_item(moto_store))
 
 
-def test_an_erased_session_leaves_no_item_at_all(moto_store: DynamoStore, fresh: Session) -> None:
+def test_an_erased_session_leaves_its_connection_the_id_and_nothing_at_all_besides(
+    moto_store: DynamoStore, fresh: Session
+) -> None:
     session = fresh.model_copy(update={"subject": "me", "connection_id": "c1"})
     for number in range(40):
         session = moto_store.commit(session, [turn(number, "x" * 40_000)])  # more than a page of a query
     moto_store.bind("c1", fresh.session_id, FOREVER, instead_of=None, now=0)
     assert len(every_item(moto_store)) == 43
     moto_store.erase(session)
+    (left,) = every_item(moto_store)
+    assert (left["pk"]["S"], left["session_id"]["S"]) == ("connection#c1", fresh.session_id)
+    assert set(left) == {"pk", "sk", "session_id", "expires", "frames", "mark_s", "mark_frames"}
+    moto_store.unbind("c1")
     assert every_item(moto_store) == []

@@ -12,7 +12,7 @@ import pytest
 from session.house import ask
 from session.record import Session
 from session.step import SeatLost
-from session.store import Conflict, Store
+from session.store import Admissions, Conflict, Store
 from tests.tables import FOREVER, telling, turn
 
 pytest_plugins = ["tests.store_fixtures"]
@@ -124,6 +124,16 @@ def test_no_frame_and_no_story_goes_uncounted(store: Store) -> None:
     assert sorted(count for _, count in filter(None, counts)) == [2, 3, 4, 5, 6, 7]
     stories = race(*[partial(store.count_session, address, 10.0)] * 6)
     assert sorted(filter(None, stories)) == [1, 2, 3, 4, 5, 6]
+
+
+def test_of_many_who_show_one_ticket_one_gets_in(store: Admissions) -> None:
+    used = race(*[partial(store.use_ticket, uuid.uuid4().hex, 200, 100.5)] * 6)
+    assert sorted(filter(None, used)) == [True]
+
+
+def test_no_request_for_a_ticket_goes_uncounted(store: Admissions) -> None:
+    counts = race(*[partial(store.count, uuid.uuid4().hex, 60, 10.0)] * 6)
+    assert sorted(filter(None, counts)) == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_volley_in_a_new_second_counts_whole(store: Store) -> None:

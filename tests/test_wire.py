@@ -1,13 +1,16 @@
 """The wire schema: what is refused and how, what a client reads, and that the published document is true."""
 
 import json
+import re
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from session.errors import Refusal
+from session.errors import Code, Refusal
 from session.events import MAX_FRAME_BYTES, TurnDelta, parse_server_frame
+from session.limits import limits
 from session.requests import Say, error_frame, parse_client_frame
 from tools.asyncapi import TARGET, render
 
@@ -56,6 +59,27 @@ def test_text_of_any_script_travels_unchanged_both_ways(text: str) -> None:
     delta = TurnDelta(turn_id="t", version=1, offset=len(text), text=text)
     assert parse_server_frame(delta.wire()) == delta
     assert len(delta.wire()) <= MAX_FRAME_BYTES
+
+
+def test_the_protocol_names_every_limit_of_what_a_listener_sends() -> None:
+    text = (TARGET.parent / "protocol.md").read_text(encoding="utf-8")
+    table = text.partition("## Limits")[2].partition("## State")[0]
+    named = (
+        "say_chars",
+        "answer_chars",
+        "title_chars",
+        "turn_chars",
+        "turn_versions",
+        "frames_per_s",
+        "queue_places",
+    )
+    spent = ("session_turns", "daily_turns", "session_tokens", "daily_tokens", "address_sessions")
+    found = set(re.findall(r"[\d,]*\d", table))
+    assert {f"{getattr(limits(), name):,}" for name in (*named, *spent)} <= found
+    assert f"kept for {limits().queue_s:.0f} s" in text
+    assert f"forgotten {limits().session_days} days" in table
+    codes = {code for code in get_args(Code) if code.startswith("too_many")}
+    assert {"text_too_long", "turn_too_long", "house_full", *codes} <= set(re.findall(r"`(\w+)`", table))
 
 
 def test_the_published_document_is_generated_from_the_schema() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prologue.faq.house import house
 from prologue.world import WORLDS, World, WorldError, load_world
 
 EMERALD_CITY = WORLDS / "emerald-city"
@@ -190,16 +191,28 @@ EDITS = {
         "id 'wren' is there twice",
     ),
     "duplicate faq entry": (
-        "- id: account",
-        "- id: energy",
-        "- id: energy\n    answer: >-\n      No account",
-        "id 'energy' is there twice",
+        "- id: together",
+        "- id: cost",
+        "- id: cost\n    answer: >-\n      Every traveller",
+        "id 'cost' is there twice",
     ),
     "duplicate phrasing": (
-        "- Is there a multiplayer mode?",
-        "- are you an ai?",
-        "- are you an ai?",
-        "phrasing 'are you an ai?' is there twice, first in 'are-you-an-ai'",
+        "- the wizard of oz?",
+        "- Is this Oz",
+        "- is this oz\n",
+        "phrasing 'is this oz' is there twice, first in 'which-oz'",
+    ),
+    "a phrasing of the house": (
+        "- the wizard of oz?",
+        "- WHAT is Curtain?",
+        "- WHAT is Curtain?",
+        "phrasing 'WHAT is Curtain?' is the house's already, in 'what-is-curtain'",
+    ),
+    "a new faq entry without phrasings": (
+        "- id: together",
+        "- id: alone",
+        "- id: alone",
+        "'alone' is no entry of the house: it needs an `answer` and 3 `phrasings`",
     ),
     "duplicate key": (
         "title: The Emerald City",
@@ -270,7 +283,7 @@ def test_a_problem_is_named_with_its_line(edit: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("part", "keep", "least"),
-    [("opening", 5, 6), ("questions", 4, 5), ("countdown", 11, 12), ("lulls", 7, 8), ("faq", 19, 20)],
+    [("opening", 5, 6), ("questions", 4, 5), ("countdown", 11, 12), ("lulls", 7, 8)],
 )
 def test_too_few_of_something(part: str, keep: int, least: int, tmp_path: Path) -> None:
     head, rest = SOURCE.split(f"\n{part}:\n")
@@ -286,12 +299,26 @@ def test_too_few_of_something(part: str, keep: int, least: int, tmp_path: Path) 
     assert said.startswith(f"{part}: Tuple should have at least {least} items")
 
 
-def test_too_few_phrasings(tmp_path: Path) -> None:
-    entry = SOURCE[SOURCE.index("  - id: together") :]
-    source = SOURCE.replace(entry, re.sub(r"(?s)(phrasings:\n.*?\n.*?\n).*", r"\1", entry))
-    [(line, said)] = problems(tmp_path, source)
-    assert said.startswith(f"faq[{len(SHIPPED.faq) - 1}].phrasings: Tuple should have at least 3 items")
-    assert line == source.count("\n") - 2
+def test_a_world_without_an_faq_of_its_own_has_that_of_the_house(tmp_path: Path) -> None:
+    folder = tmp_path / "emerald-city"
+    folder.mkdir()
+    (folder / "world.yaml").write_text(SOURCE[: SOURCE.index("\nfaq:\n") + 1], "utf-8")
+    assert load_world(folder).faq == house("en")
+
+
+def test_a_world_answers_the_house_s_questions_in_its_own_voice() -> None:
+    entries = {entry.id: entry for entry in SHIPPED.faq}
+    own = {entry.id: entry for entry in SHIPPED.own_faq}
+    for entry in house("en"):
+        mine = own.get(entry.id)
+        assert entries[entry.id].answer == ((mine and mine.answer) or entry.answer)
+        assert entries[entry.id].phrasings == (*entry.phrasings, *(mine.phrasings if mine else ()))
+    assert [entry.id for entry in SHIPPED.faq] == [*(entry.id for entry in house("en")), "which-oz"]
+
+
+def test_the_house_has_the_same_entries_in_every_language() -> None:
+    assert [entry.id for entry in house("de")] == [entry.id for entry in house("en")]
+    assert house("xx") == ()
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,9 @@ def test_the_first_language_is_the_one_that_world_yaml_names(folder: Path) -> No
     (folder / "world.yaml").write_text(GERMAN, "utf-8")
     (folder / "world.de.yaml").unlink()
     (folder / "world.en.yaml").write_text(FIRST, "utf-8")
-    (folder / "world.pt-BR.yaml").write_text(FIRST.replace("language: en", "language: pt-BR"), "utf-8")
+    own = FIRST[FIRST.index("\nfaq:\n") : FIRST.index("  - id: which-skerry")]  # the house speaks no pt-BR
+    portuguese = FIRST.replace(own, "\nfaq:\n").replace("language: en", "language: pt-BR")
+    (folder / "world.pt-BR.yaml").write_text(portuguese, "utf-8")
     assert languages(folder) == ("de", "en", "pt-BR")
     assert load_world(folder).language == "de"
     assert load_world(folder, "pt-BR").language == "pt-BR"
@@ -104,11 +106,11 @@ EDITS = {
         [("suggestions:", "suggestions has 4 entries; world.yaml:{S} has 3")],
     ),
     "an faq entry is called otherwise": (
-        "- id: cost\n",
-        "- id: kosten\n",
+        "- id: which-skerry\n",
+        "- id: welches\n",
         [
-            ("faq:\n", "faq: lacks 'cost', which world.yaml:{Q} has"),
-            ("- id: kosten", "faq: 'kosten' is not in world.yaml:{Q}"),
+            ("faq:\n", "faq: lacks 'which-skerry', which world.yaml:{Q} has"),
+            ("- id: welches", "faq: 'welches' is not in world.yaml:{Q}"),
         ],
     ),
     "another colour": (
@@ -150,16 +152,13 @@ def test_a_difference_is_named_with_its_line(edit: str, folder: Path) -> None:
 
 
 def test_an_order_that_differs_is_named_where_it_begins(folder: Path) -> None:
-    entries = re.split(r"(?m)^(?=  - id: )", GERMAN[GERMAN.index("\nfaq:\n") + 6 :])
-    entries[2], entries[3] = entries[3], entries[2]
-    source = GERMAN[: GERMAN.index("\nfaq:\n") + 6] + "".join(
-        entry if entry.endswith("\n") else f"{entry}\n" for entry in entries
-    )
+    found = re.search(r"speakers:\n(  (\w+): .*\n)(  (\w+): .*\n)", GERMAN)
+    assert found is not None
+    first, second = found[1], found[3]
+    source = GERMAN.replace(first + second, second + first)
     [(line, said)] = differing(folder, source)
-    moved = re.match(r"  - id: (.*)\n", entries[2])
-    assert moved is not None
-    assert line == line_of(source, f"- id: {moved[1]}\n")
-    assert said.startswith(f"faq: {moved[1]!r} stands where world.yaml:")
+    assert line == line_of(source, second)
+    assert said.startswith(f"speakers: {found[4]!r} stands where world.yaml:")
 
 
 def test_the_same_language_twice(folder: Path) -> None:

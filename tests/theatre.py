@@ -70,6 +70,7 @@ class Parrot:
 class Weights:
     loaded_bytes = 50
     total_bytes = 100
+    seconds = 0.5
 
 
 class Theatre:

@@ -6,6 +6,7 @@ are indexed with it. What is there already is left alone; a file is either whole
 
 import shutil
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -68,6 +69,17 @@ def ensure_embedder(cache_dir: Path) -> Path:
     return target
 
 
+def _progress(name: str) -> Callable[[int, int], None]:
+    """Tells a terminal of it: it takes a quarter of a minute or more for each world."""
+
+    def tell(done: int, of: int) -> None:
+        if sys.stderr.isatty():
+            end = "\n" if done == of else ""
+            print(f"\r{name}: {done} of {of} texts", end=end, file=sys.stderr, flush=True)
+
+    return tell
+
+
 def main() -> None:
     from prologue.faq.index import ensure_index
     from prologue.faq.reading import Words
@@ -81,7 +93,7 @@ def main() -> None:
         for folder in sorted(path for path in WORLDS.iterdir() if path.is_dir()):
             for language, world in load_languages(folder).items():
                 if Words.load(language):  # else the phrasings themselves are all that is answered
-                    print(ensure_index(cache_dir, world))
+                    print(ensure_index(cache_dir, world, _progress(f"{world.name} {language}")))
     except (SourceError, WorldError) as error:
         sys.exit(str(error))
 

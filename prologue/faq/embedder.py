@@ -3,6 +3,8 @@
 The files are made once by `prologue.faq.build`, in a folder named after everything that went into them.
 """
 
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +15,12 @@ if TYPE_CHECKING:
 
 MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
-RECIPE = "1"  # changes with what graph.py makes, so that older files are not taken for its own
+RECIPE = "2"  # changes with what graph.py makes, so that older files are not taken for its own
 WIDTH = 384
 MAX_TOKENS = 256  # what the model was trained for (its sentence_bert_config.json)
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
+BATCH = 32  # texts in one run: more are no faster each
 
 
 class NotBuiltError(FileNotFoundError):
@@ -64,8 +67,30 @@ class Embedder:
         return self._tokenizer.token_to_id(word) is not None
 
     def __call__(self, text: str) -> "NDArray[np.float32]":
+        vector: NDArray[np.float32] = self._run([self._tokenizer.encode(text).ids])[0]
+        return vector
+
+    def many(
+        self, texts: Sequence[str], progress: Callable[[int, int], None] = lambda done, of: None
+    ) -> "NDArray[np.float32]":
+        """[texts, WIDTH]: what each alone gives, but for rounding, in a fraction of the time."""
         import numpy as np
 
-        ids = np.array(self._tokenizer.encode(text).ids, np.int64)
-        (vector,) = self._session.run(None, {"input_ids": ids})
-        return np.asarray(vector, np.float32)
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        alike = defaultdict[int, list[int]](list)
+        for at, ids in enumerate(tokens):
+            alike[len(ids)].append(at)
+        found, done = np.empty((len(texts), WIDTH), np.float32), 0
+        for rows in alike.values():
+            for begin in range(0, len(rows), BATCH):
+                batch = rows[begin : begin + BATCH]
+                found[batch] = self._run([tokens[at] for at in batch])
+                done += len(batch)
+                progress(done, len(texts))
+        return found
+
+    def _run(self, tokens: list[list[int]]) -> "NDArray[np.float32]":
+        import numpy as np
+
+        (vectors,) = self._session.run(None, {"input_ids": np.array(tokens, np.int64)})
+        return np.asarray(vectors, np.float32)

@@ -1,7 +1,7 @@
 """The ONNX graph of all-MiniLM-L6-v2, built from its tensors. Needed at set-up only.
 
-One text per run and no padding, so there is no batch axis and no attention mask. Token ids int64 [n] to a
-unit vector float32 [384]: BERT with 6 layers and 12 heads, the mean over tokens, L2 norm.
+Texts of one run have equally many tokens, so there is no padding and no attention mask. Token ids int64
+[texts, n] to unit vectors float32 [texts, 384]: BERT with 6 layers and 12 heads, mean over tokens, L2 norm.
 
 int8 means weights, not arithmetic: symmetric, one scale per output channel (per row of the word table),
 expanded once when the session opens. Activations in int8 as well (onnxruntime's quantize_dynamic) put short
@@ -32,12 +32,12 @@ def build_graph(tensors: Tensors, *, int8: bool) -> bytes:
     x = graph.embed("input_ids")
     for layer in range(LAYERS):
         x = graph.layer(x, f"encoder.layer.{layer}")
-    graph.op("LpNormalization", graph.op("ReduceMean", x, "first", keepdims=0), out="embedding", axis=0, p=2)
+    graph.op("LpNormalization", graph.op("ReduceMean", x, "tokens", keepdims=0), out="embedding", axis=1, p=2)
     proto = helper.make_graph(
         graph.nodes,
         "all-MiniLM-L6-v2",
-        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["n"])],
-        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [WIDTH])],
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["texts", "n"])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["texts", WIDTH])],
         graph.constants,
     )
     model = helper.make_model(proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
@@ -54,9 +54,10 @@ class _Graph:
         self.int8 = int8
         self.nodes: list[object] = []
         self.constants: list[object] = []
-        self.constant("first", np.array([0]))  # axis 0, position 0
-        self.constant("split", np.array([-1, HEADS, WIDTH // HEADS]))
-        self.constant("merge", np.array([-1, WIDTH]))
+        self.constant("first", np.array([0]))
+        self.constant("tokens", np.array([1]))  # their axis
+        self.constant("split", np.array([0, 0, HEADS, WIDTH // HEADS]))  # 0: as it was
+        self.constant("merge", np.array([0, 0, WIDTH]))
         self.constant("scale", np.array((WIDTH // HEADS) ** -0.5, np.float32))
 
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
@@ -92,19 +93,19 @@ class _Graph:
         return self.op("LayerNormalization", x, *parts, axis=-1, epsilon=EPSILON)
 
     def embed(self, ids: str) -> str:
-        """[n, WIDTH] of words and positions; every token is of segment 0."""
+        """[texts, n, WIDTH] of words and positions; every token is of segment 0."""
         name = "embeddings.word_embeddings.weight"
         if self.int8:
             table, scales = self.quantized(name, self.tensors[name], channel=0)
             levels = self.op("Cast", self.op("Gather", table, ids), to=TensorProto.FLOAT)
-            last = self.constant("last", np.array([1]))
+            last = self.constant("last", np.array([-1]))
             words = self.op("Mul", levels, self.op("Unsqueeze", self.op("Gather", scales, ids), last))
         else:
             words = self.op("Gather", self.constant(name, self.tensors[name]), ids)
         segment = self.tensors["embeddings.token_type_embeddings.weight"][0]
         places = self.tensors["embeddings.position_embeddings.weight"][:MAX_TOKENS] + segment
         positions = self.op(
-            "Slice", self.constant("positions", places), "first", self.op("Shape", ids), "first"
+            "Slice", self.constant("positions", places), "first", self.op("Shape", ids, start=1), "first"
         )
         return self.norm(self.op("Add", words, positions), "embeddings.LayerNorm")
 
@@ -113,12 +114,12 @@ class _Graph:
             self.op("Reshape", self.linear(x, f"{name}.attention.self.{part}"), "split")
             for part in ("query", "key", "value")
         )
-        query = self.op("Mul", self.op("Transpose", query, perm=[1, 0, 2]), "scale")
-        scores = self.op("MatMul", query, self.op("Transpose", key, perm=[1, 2, 0]))  # [heads, n, n]
+        query = self.op("Mul", self.op("Transpose", query, perm=[0, 2, 1, 3]), "scale")
+        scores = self.op("MatMul", query, self.op("Transpose", key, perm=[0, 2, 3, 1]))  # [.., n, n]
         mixed = self.op(
-            "MatMul", self.op("Softmax", scores, axis=-1), self.op("Transpose", value, perm=[1, 0, 2])
+            "MatMul", self.op("Softmax", scores, axis=-1), self.op("Transpose", value, perm=[0, 2, 1, 3])
         )
-        merged = self.op("Reshape", self.op("Transpose", mixed, perm=[1, 0, 2]), "merge")
+        merged = self.op("Reshape", self.op("Transpose", mixed, perm=[0, 2, 1, 3]), "merge")
         attended = self.linear(merged, f"{name}.attention.output.dense")
         x = self.norm(self.op("Add", x, attended), f"{name}.attention.output.LayerNorm")
         widened = self.op("Gelu", self.linear(x, f"{name}.intermediate.dense"))

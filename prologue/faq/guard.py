@@ -43,10 +43,10 @@ class Guard:
         knows: Callable[[str], bool] = lambda _: True,
         plain: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        self._words = words
+        self.words = words
         self._faq = faq
         self._reader = Reader(words, [phrasing for entry in faq for phrasing in entry.phrasings], knows)
-        meanings = self._reader.meanings
+        self.meanings = meanings = self._reader.meanings
         self._topics, self._others, self._telling = map(meanings, (words.topics, words.others, words.telling))
         self._plain = frozenset(word for word in map(stem, words.plain) if self._reader.meaning(word) == word)
         self._is_plain = plain
@@ -69,7 +69,7 @@ class Guard:
         shared = text.content & like.content
         thin = len(shared - self._topics) <= 1 and not shared & self._telling
         return (
-            (score >= self._words.thin or not thin)
+            (score >= self.words.thin or not thin)
             and (text.ask in (WHETHER, REQUEST) or bool(asked & text.content))
             and (like.ask != "why" or text.ask in ("why", REQUEST))
             and text.negative == like.negative
@@ -93,10 +93,10 @@ class Guard:
 
     def _forgives(self, text: Reading, strange: frozenset[str], score: float) -> bool:
         """Whether the embedding is so sure that words which the entry does not know can be let pass."""
-        if strange and score >= self._words.plain_sure and len(strange) <= self._words.plain_words + 1:
+        if strange and score >= self.words.plain_sure and len(strange) <= self.words.plain_words + 1:
             plain = {word for word in strange if word in self._plain or self._is_plain(text.said[word])}
-            strange = strange - plain if len(plain) <= self._words.plain_words else strange
-        return not strange or (score >= self._words.sure and len(strange) == 1 and not strange & self._others)
+            strange = strange - plain if len(plain) <= self.words.plain_words else strange
+        return not strange or (score >= self.words.sure and len(strange) == 1 and not strange & self._others)
 
     def _overlaps(self, text: frozenset[str], like: frozenset[str]) -> bool:
-        return len(text & like) >= self._words.overlap * len(like) if like else not text
+        return len(text & like) >= self.words.overlap * len(like) if like else not text

@@ -6,13 +6,17 @@ something else. A text that lies nearer to a decoy than to a phrasing is not for
 
 import json
 import os
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from prologue.faq.embedder import WIDTH, Embedder, NotBuiltError, embedder_key
-from prologue.faq.plainness import ensure_plainness, plainness_path
-from prologue.faq.reading import Reader, Words, stem
+from prologue.faq.evidence import DECOY
+from prologue.faq.guard import Guard
+from prologue.faq.judge import fit, save
+from prologue.faq.reading import TOLD, Reading, Words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 FLAT_BELOW = (
     10_000  # rows: a search of all of them takes a millisecond; above, only clusters nearby are searched
 )
+RECIPE = "2"  # changes with what is made of the texts, so that older files are not taken for its own
 PROBED = 16  # clusters that are searched
 
 
@@ -38,24 +43,26 @@ def decoys(language: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def known_words(words: Words, world: "World") -> tuple[list[str], list[str]]:
-    """The words that are known to be plain, and those of stories: what only decoys use."""
-    reader = Reader(words)
-    plain = {word for word in words.plain if reader.meaning(word) == stem(word)}
-    asked = reader.meanings((*words.topics, *words.plain)).union(
-        *(reading.content for text in phrasings(world) if (reading := reader.read(text)))
-    )
-    told = dict[str, str]()
-    for text in decoys(world.language):
-        told |= reading.said if (reading := reader.read(text)) else {}
-    return sorted(plain), sorted(
-        word for meaning, word in told.items() if meaning not in asked and len(word) > 2
-    )
-
-
 def index_path(cache_dir: Path, world: "World") -> Path:
-    texts = json.dumps([embedder_key(), FLAT_BELOW, PROBED, phrasings(world), decoys(world.language)])
-    return cache_dir / f"faq-{world.name}-{sha256(texts.encode()).hexdigest()[:16]}.index"
+    words = Words.path(world.language)
+    known = [words.read_text("utf-8") if words.is_file() else "", phrasings(world), decoys(world.language)]
+    key = json.dumps([embedder_key(), RECIPE, FLAT_BELOW, PROBED, *known, [e.id for e in world.faq]])
+    return cache_dir / f"faq-{world.name}-{sha256(key.encode()).hexdigest()[:16]}.index"
+
+
+def judge_path(index: Path) -> Path:
+    return index.with_suffix(".judge.npz")
+
+
+def rows(world: "World") -> list[int]:
+    """Of each row of the world's index the number of its entry, or DECOY."""
+    entries = [number for number, entry in enumerate(world.faq) for _ in entry.phrasings]
+    return entries + [DECOY] * len(decoys(world.language))
+
+
+def as_embedded(text: str, reading: Reading | None) -> str:
+    """A missing question mark costs a cosine of up to 0.2, so that every question gets one."""
+    return text if reading is None or reading.ask.startswith(TOLD) else reading.text + "?"
 
 
 def make_index(vectors: "NDArray[np.float32]") -> Any:
@@ -73,26 +80,34 @@ def make_index(vectors: "NDArray[np.float32]") -> Any:
     return index
 
 
-def ensure_index(cache_dir: Path, world: "World") -> Path:
-    """The world's index in `cache_dir`, made if it is not there. Raises SourceError (see build)."""
+def ensure_index(
+    cache_dir: Path, world: "World", progress: Callable[[int, int], None] = lambda done, of: None
+) -> Path:
+    """The world's index in `cache_dir`, made if it is not there, with its judge. Raises SourceError.
+
+    `progress`: told of texts that are embedded, of how many.
+    """
     target = index_path(cache_dir, world)
-    words = Words.load(world.language)
-    if target.is_file() and (not words or plainness_path(cache_dir, *known_words(words, world)).is_file()):
+    if target.is_file():
         return target
     import faiss
-    import numpy as np
 
     from prologue.faq.build import ensure_embedder
 
     ensure_embedder(cache_dir)
-    if words:
-        ensure_plainness(cache_dir, *known_words(words, world))
     embedder = Embedder.load(cache_dir)
     texts = phrasings(world) + decoys(world.language)
-    index = make_index(np.stack([embedder(text) for text in texts]))
-    scratch = target.with_name(f".{target.name}.{os.getpid()}")
-    faiss.write_index(index, str(scratch))
-    scratch.replace(target)
+    if words := Words.load(world.language):
+        guard = Guard(words, world.faq, knows=embedder.knows)
+        readings = [guard.read(text) for text in texts]
+        vectors = embedder.many(list(map(as_embedded, texts, readings)), progress)
+        fitted = fit(vectors, rows(world), readings, guard, embedder.many)
+        save(judge_path(target), fitted, readings)
+    else:
+        vectors = embedder.many(texts, progress)
+    scratch = target.with_name(f".{target.name}.{os.getpid()}.{get_ident()}")
+    faiss.write_index(make_index(vectors), str(scratch))
+    scratch.replace(target)  # last, because nothing is made again once it is there
     return target
 
 

@@ -24,6 +24,8 @@ class Words(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    judge_least: float
+    judge_sure: float
     threshold: float
     sure: float
     plain_sure: float
@@ -51,10 +53,14 @@ class Words(BaseModel):
     plain: frozenset[str]
     shorthand: dict[str, str]
 
+    @staticmethod
+    def path(language: str) -> Path:
+        return Path(__file__).with_name(f"words.{language}.toml")
+
     @classmethod
     def load(cls, language: str = "en") -> "Words | None":
         """None for a language that nothing is known of."""
-        path = Path(__file__).with_name(f"words.{language}.toml")
+        path = cls.path(language)
         return cls.model_validate(tomllib.loads(path.read_text("utf-8"))) if path.is_file() else None
 
 

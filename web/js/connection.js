@@ -14,6 +14,7 @@ export function encode(frame) {
 }
 
 export class Connection {
+  #attempt = null; // the latest call of `open`; null once it is closed
   #socket = null;
   #timer = 0;
   #beat = 0;
@@ -21,9 +22,13 @@ export class Connection {
   #pinged = 0; // when the last ping went out; 0 if it was answered
   #nextPing = 0;
 
-  /** `hooks`: opened(), received(frame), changed(), ping() (sends one), pingEvery() -> ms. */
-  constructor(url, hooks) {
-    this.url = url;
+  /**
+   * `address()` promises where to connect to; it is asked anew each time, and may reject with an error that says when
+   * to try `again` (ms; 0: never).
+   * `hooks`: opened(), received(frame), changed(), ping() (sends one), pingEvery() -> ms, refused(error).
+   */
+  constructor(address, hooks) {
+    this.address = address;
     this.hooks = hooks;
     this.state = "closed"; // closed | connecting | open | waiting
     addEventListener("online", () => this.state === "waiting" && this.open());
@@ -31,9 +36,18 @@ export class Connection {
 
   open() {
     this.close();
-    const socket = new WebSocket(this.url);
-    this.#socket = socket;
+    const attempt = (this.#attempt = {});
+    const current = (then) => (what) => attempt === this.#attempt && then(what);
     this.#become("connecting");
+    this.address().then(
+      current((url) => this.#dial(url)),
+      current((error) => this.#refused(error)),
+    );
+  }
+
+  #dial(url) {
+    const socket = new WebSocket(url);
+    this.#socket = socket;
     const mine = (handler) => (event) => socket === this.#socket && handler(event);
     socket.onopen = mine(() => this.#opened());
     socket.onmessage = mine(({ data }) => this.#heard(data));
@@ -45,6 +59,7 @@ export class Connection {
     clearTimeout(this.#timer);
     clearInterval(this.#beat);
     const socket = this.#socket;
+    this.#attempt = null;
     this.#socket = null;
     socket?.close();
     this.#become("closed");
@@ -97,9 +112,16 @@ export class Connection {
     }
   }
 
-  #lost() {
+  #refused(error) {
+    if (error.again) this.#lost(error.again);
+    else this.close();
+    this.hooks.refused(error);
+  }
+
+  #lost(atLeast = 0) {
     this.close();
-    const wait = WAITS_MS[Math.min(this.#tries, WAITS_MS.length - 1)] * (0.75 + Math.random() / 2);
+    const backoff = WAITS_MS[Math.min(this.#tries, WAITS_MS.length - 1)] * (0.75 + Math.random() / 2);
+    const wait = Math.max(backoff, atLeast);
     this.#tries += 1;
     this.#timer = setTimeout(() => this.open(), wait);
     this.#become("waiting");

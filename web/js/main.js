@@ -1,5 +1,6 @@
 // Puts the page together: config, story, connection, views.
 
+import { Admission } from "./admission.js";
 import { Backstage } from "./backstage.js";
 import { Begin } from "./begin.js";
 import { Composer } from "./composer.js";
@@ -16,6 +17,7 @@ import { Question } from "./question.js";
 import { Shelf } from "./shelf.js";
 import { forget, leave, recall, remember, retitle } from "./stories.js";
 import { applyWorld, lookOf } from "./theme.js";
+import { Tickets } from "./ticket.js";
 import { Transcript } from "./transcript.js";
 
 const CONFIG = "config.json";
@@ -37,10 +39,17 @@ try {
 async function raise(config) {
   let protocol = new Protocol(await recall());
   let drawing = false; // a frame of the screen is asked for
+  let turnedAway = false; // the notice says why there is no ticket just now
   let pacing = 0; // the timer of the prologue's next line
 
-  const connection = new Connection(config.websocket, {
-    opened: () => perform(protocol.hello()),
+  const admission = new Admission(config.sign_in);
+  const tickets = new Tickets(config, (what) => admission.ask(what));
+  const connection = new Connection(() => tickets.address(), {
+    opened() {
+      if (turnedAway) notices.clear();
+      turnedAway = false;
+      perform(protocol.hello());
+    },
     received(frame) {
       perform(protocol.receive(frame, performance.now()));
       if (frame.type === "session.ready") connection.greeted();
@@ -48,6 +57,12 @@ async function raise(config) {
     ping: () => perform(protocol.ping()),
     pingEvery: () => protocol.pingEvery,
     changed: () => draw(),
+    refused({ message, hint, again }) {
+      turnedAway = Boolean(again);
+      if (again) notices.alert({ message, hint });
+      else protocol.away = { kind: "refused", message, hint };
+      draw();
+    },
   });
   const transcript = new Transcript({ turned: draw });
   const question = new Question({
@@ -107,7 +122,7 @@ async function raise(config) {
 
   async function sendOff(story, frame, until, done) {
     try {
-      await errand(config.websocket, story, frame, until);
+      await errand(await tickets.address(), story, frame, until);
       done();
     } catch (error) {
       if (error.code === "unknown_session") forget(story.session_id); // the house has forgotten it already

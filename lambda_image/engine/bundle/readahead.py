@@ -39,6 +39,7 @@ class ReadAhead:
     ) -> None:
         self.loaded_bytes = 0
         self.total_bytes = 0
+        self.seconds = 0.0  # that reading it all took; 0 until it has
         self._path = path
         self._min_seconds = min_seconds
         self._sleep = sleep
@@ -73,7 +74,9 @@ class ReadAhead:
 
     def _run(self) -> None:
         try:
+            began = self._clock()
             self._read()
+            self.seconds = self._clock() - began
         except Exception as error:  # for whoever waits: a thread has nobody to tell
             self._error = error
 

@@ -18,14 +18,14 @@ from pathlib import Path
 from lambda_image.engine.bundle.config import read_config
 from lambda_image.engine.bundle.manifest import ENGINE, FORMAT, default_context, sha256_file
 from lambda_image.engine.convert.catalog import Entry
-from lambda_image.engine.convert.finish import finish_bundle, fixed_ids
+from lambda_image.engine.convert.finish import editions, finish_bundle, fixed_ids
 from lambda_image.engine.convert.locked import locked
 from lambda_image.engine.convert.reuse import bundles_of, holds, relink_bundle
 from lambda_image.engine.convert.source import source_sha256
 from lambda_image.engine.errors import BundleError, CheckpointError, PromptError
 from lambda_image.engine.native import library
 from lambda_image.engine.text.tokens import ChatTokenizer
-from prologue.world import load_world
+from prologue.world import World
 
 Progress = Callable[[str, int, int], None]  # what is made, weights done, weights in all
 
@@ -42,10 +42,10 @@ def ensure_bundle(
     """The bundle of `checkpoint` under `cache`: built on the first call, found on later ones.
 
     `name` is the model's where it isn't the folder's, `entry` what the catalog says of it, `worlds` the
-    folders of the worlds for whose fixed prompts the bundle is to hold keys and values. Processes that ask at
-    the same time wait for the one that builds; what a killed one left is removed. Raises CheckpointError,
-    WorldError and, without the native library, EngineError, all before any work; BundleError or OSError if
-    the disk is too small.
+    folders of the worlds for whose fixed prompts, in each language, the bundle is to hold keys and values.
+    Processes that ask at the same time wait for the one that builds; what a killed one left is removed. Raises
+    CheckpointError, WorldError and, without the native library, EngineError, all before any work; BundleError
+    or OSError if the disk is too small.
     """
     name = name or checkpoint.resolve().name
     config = read_config(checkpoint / "config.json")
@@ -55,7 +55,8 @@ def ensure_bundle(
         source = source_sha256(checkpoint, file_sha256=memo.sha256)
         memo.save()
         weights = _digest(source, FORMAT, ENGINE, context)[:12]
-        bundle = cache / f"{name}-{weights}-{_digest(sorted(map(_told, worlds)))[:8]}"
+        told = sorted(_told(edition, world) for edition, world in editions(worlds))
+        bundle = cache / f"{name}-{weights}-{_digest(told)[:8]}"
         if bundle.exists():
             return bundle
         for left in cache.glob(".*.partial"):
@@ -92,19 +93,18 @@ def _digest(*parts: object) -> str:
 
 
 def _fixed(checkpoint: Path, context: int, worlds: Sequence[Path]) -> dict[str, list[int]]:
-    """The ids of each world's prefix. CheckpointError if the chat template refuses its prompts."""
+    """The ids of each prefix. CheckpointError if the chat template refuses its prompts."""
     tokenizer = ChatTokenizer.load(checkpoint)
     try:
-        return {world.name: fixed_ids(world, tokenizer)[:context] for world in map(load_world, worlds)}
+        return {edition: fixed_ids(world, tokenizer)[:context] for edition, world in editions(worlds)}
     except PromptError as error:
         raise CheckpointError(f"{checkpoint}: {error}") from None
 
 
-def _told(folder: Path) -> list[object]:
+def _told(edition: str, world: World) -> list[object]:
     """What of a world decides its fixed prompt."""
-    world = load_world(folder)
     return [
-        world.name,
+        edition,
         world.system,
         world.facts,
         world.opening_prompt,

@@ -1,7 +1,7 @@
 """What a bundle gets last, from its own quantized weights: the self-test's reference, and the KV cache of
-each world's fixed prompt."""
+each world's fixed prompt, in each of its languages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,20 @@ from lambda_image.engine.generation.cache import KVCache, common_prefix
 from lambda_image.engine.golden import make_golden
 from lambda_image.engine.kernels import native_decoder
 from lambda_image.engine.text.tokens import ChatTokenizer
-from prologue.world import World, load_world
+from prologue.world import World, load_languages
 
 CHUNK = 32  # tokens computed at a time
 SAID = ("I look around.", "Wait, 7 bells?", "?")  # first words as unlike as can be
+
+
+def editions(folders: Sequence[Path]) -> Iterator[tuple[str, World]]:
+    """Each world in each of its languages, and its prefix's name: the world's, in a further language
+    `NAME.LANG`. Raises WorldError."""
+    for folder in folders:
+        first, *others = load_languages(folder).values()
+        yield first.name, first
+        for world in others:
+            yield f"{world.name}.{world.language}", world
 
 
 def fixed_ids(world: World, tokenizer: ChatTokenizer) -> list[int]:
@@ -34,7 +44,9 @@ def fixed_ids(world: World, tokenizer: ChatTokenizer) -> list[int]:
     return first[: min(common_prefix(first, other) for other in others)]
 
 
-def write_prefix(world: World, bundle: Bundle, decoder: Decoder, tokenizer: ChatTokenizer) -> Prefix | None:
+def write_prefix(
+    edition: str, world: World, bundle: Bundle, decoder: Decoder, tokenizer: ChatTokenizer
+) -> Prefix | None:
     """Computes a world's fixed prompt and writes its file; None if the prompts have nothing in common."""
     manifest = bundle.manifest
     ids = fixed_ids(world, tokenizer)[: manifest.context_length]
@@ -43,7 +55,7 @@ def write_prefix(world: World, bundle: Bundle, decoder: Decoder, tokenizer: Chat
     cache = KVCache(manifest.config, len(ids))
     for start in range(0, len(ids), CHUNK):
         decoder.forward(ids[start : start + CHUNK], cache)
-    name = f"prefix-{world.name}.kv"
+    name = f"prefix-{edition}.kv"
     with (bundle.path / name).open("wb") as file:
         for array in (cache.keys, cache.values):
             file.write(np.ascontiguousarray(array, "<f2").data)
@@ -66,12 +78,11 @@ def finish_bundle(worlds: Sequence[Path]) -> Callable[[Path, Manifest], Manifest
         golden = manifest.golden or make_golden(bundle, native_decoder(bundle, isa="portable"))
         tokenizer, decoder = ChatTokenizer.load(folder), native_decoder(bundle)
         files, prefixes = dict(manifest.files), dict(manifest.prefixes)
-        for path in worlds:
-            world = load_world(path)
-            prefix = write_prefix(world, bundle, decoder, tokenizer)
+        for edition, world in editions(worlds):
+            prefix = write_prefix(edition, world, bundle, decoder, tokenizer)
             if prefix is not None:
                 written = folder / prefix.file
-                prefixes[world.name] = prefix
+                prefixes[edition] = prefix
                 files[prefix.file] = FileEntry(size=written.stat().st_size, sha256=sha256_file(written))
         return manifest.model_copy(update={"golden": golden, "files": files, "prefixes": prefixes})
 

@@ -40,6 +40,34 @@ class FetchError(EngineError):
     """The checkpoint can't be had; the message says why, and what would help."""
 
 
+class AccessError(FetchError):
+    """The hub refuses it to this user: no consent, no token, or a wrong one."""
+
+
+def check_access(repository: str, revision: str) -> None:
+    """Reads config.json of `repository` and keeps nothing: whoever may do that may fetch the weights too.
+
+    Raises AccessError; FetchError where the hub can't be asked, or has no such repository or revision.
+    """
+    import httpx2
+    from huggingface_hub import HfApi, hf_hub_url
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+    from huggingface_hub.utils._headers import build_hf_headers
+    from huggingface_hub.utils._http import get_session, hf_raise_for_status
+
+    endpoint = HfApi(endpoint=os.environ.get("HF_ENDPOINT")).endpoint
+    url = hf_hub_url(repository, "config.json", revision=revision, endpoint=endpoint)
+    try:
+        answer = get_session().get(url, headers=build_hf_headers(), follow_redirects=True, timeout=10)
+        hf_raise_for_status(answer)
+    except (OSError, ValueError, httpx2.HTTPError) as error:
+        refused = isinstance(error, GatedRepoError) or (
+            isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403)
+        )
+        kind = AccessError if refused else FetchError
+        raise kind(f"{repository} {_reason(error, repository, revision, endpoint)}") from error
+
+
 def download(repository: str, revision: str, base: Path, progress: Progress) -> Path:
     """The folder `base`/COMMIT with the wanted files of `repository`. Grows as `base`/.COMMIT.partial.
 

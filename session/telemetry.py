@@ -1,0 +1,98 @@
+"""What operators see: structured logs with the ids of what they are about, and metrics.
+
+Powertools does it, where `POWERTOOLS_SERVICE_NAME` names the service, as the stack does. Without a name (on
+one machine, in tests) there are plain logs and no metrics. What is said goes into none of them.
+
+Traces are Lambda's own (active tracing is the stack's option); every line of the log has its trace's id, so
+a session or a turn leads to its traces. X-Ray's SDK could add the ids to the traces, but AWS supports it no
+longer than February 2027.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+NAMESPACE = "Curtain"
+UNITS = {
+    "CapsReached": "Count",  # a start was withheld: the day's model seconds are spent
+    "CostPerMillionTokens": "None",  # USD, by what one reply cost
+    "CostUSD": "None",  # of a reply, the start that it waited for included
+    "Failures": "Count",  # turns that ended failed or incomplete, and starts that failed; `reason` says why
+    "FaqHits": "Count",
+    "FaqSavedUSD": "None",
+    "GeneratedTokens": "Count",  # of a reply
+    "InitSeconds": "Seconds",  # of a cold start: from the process's start to the invocation
+    "LoadMBps": "None",  # MB (10^6 bytes) of weights per second of ReadSeconds
+    "LoadSeconds": "Seconds",  # a whole cold start, from the process's start until the model is ready
+    "ModelColdStart": "Count",
+    "ModelSeconds": "Seconds",  # booked against the caps
+    "QueueLength": "Count",  # the place that a listener was told
+    "QueueSeconds": "Seconds",  # how long somebody queued who was served then
+    "ReadSeconds": "Seconds",  # of a cold start: reading the weights
+    "Stops": "Count",
+    "TTFT": "Seconds",  # from the turn's start in the model function to its first token
+    "Throttles": "Count",  # what Lambda or the gateway refused for now (429)
+    "TokensPerSecond": "None",  # of a reply, after its first token
+    "TurnsCompleted": "Count",
+}
+
+
+def service() -> str | None:
+    """The name under which this process is seen."""
+    return os.environ.get("POWERTOOLS_SERVICE_NAME")
+
+
+def begin(context: object = None, **ids: str | None) -> None:
+    """Another event: what is logged from here on carries its ids, and none of those before."""
+    logger = _logger()
+    if logger is not None:
+        logger.clear_state()
+        about(function_request_id=getattr(context, "aws_request_id", None), **ids)
+
+
+def about(**ids: str | None) -> None:
+    """What goes on from here is about these: session_id, turn_id, connection_id."""
+    logger, known = _logger(), {name: value for name, value in ids.items() if value}
+    if logger is None or not known:
+        return
+    if "session_id" in known:
+        known["correlation_id"] = known["session_id"]
+        if logger.get_current_keys().get("session_id", known["session_id"]) != known["session_id"]:
+            logger.remove_keys(["turn_id"])  # it was the last session's
+    logger.append_keys(**known)
+
+
+def emit(values: Mapping[str, float], **told: str) -> None:
+    """Metrics in CloudWatch's embedded format, at once; `told` can be searched for, and is no dimension."""
+    logger = _logger()
+    if logger is None:
+        return
+    from aws_lambda_powertools.metrics import EphemeralMetrics
+
+    metrics = EphemeralMetrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", NAMESPACE))
+    for name, value in values.items():
+        metrics.add_metric(name=name, unit=UNITS[name], value=value)
+    keys = logger.get_current_keys()
+    ids = {name: keys[name] for name in ("session_id", "turn_id") if keys.get(name)}
+    for name, value in (ids | told).items():
+        metrics.add_metadata(name, value)
+    metrics.flush_metrics()
+
+
+@cache
+def _logger() -> "Logger | None":
+    """The process's, which from then on writes what every module logs."""
+    if service() is None:
+        return None
+    from aws_lambda_powertools import Logger
+
+    logger = Logger()
+    root = logging.getLogger()
+    root.handlers = [logger.registered_handler]
+    root.setLevel(logger.log_level)
+    return logger

@@ -1,0 +1,297 @@
+"""The doctor on the machine: Docker, Node, CDK, bundles, licence, disk; and the whole of it."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from infra.context import read_options
+from infra.doctor import weights
+from infra.doctor.__main__ import examine, main
+from infra.doctor.finding import Finding, Level
+from infra.doctor.tools import CDK_VERSION, cdk, images
+from infra.doctor.wanted import Model, Wanted, read_wanted
+from lambda_image.engine.bundle.manifest import MANIFEST
+from lambda_image.engine.convert.catalog import Entry, load_catalog
+from tests.doctor_house import application, program, stubbed, text
+from tests.hub import COMMIT, FakeHub, fake_hub
+
+SECRETS = {
+    "HF_TOKEN": "hf_SECRETofTheHub",
+    "AWS_ACCESS_KEY_ID": "AKIDTEST",
+    "AWS_SECRET_ACCESS_KEY": "SECRETofTheAccount",
+    "AWS_SESSION_TOKEN": "SECRETofTheSession",
+}
+DOCKER = """case "$1 $2" in
+"version --format") echo 29.1.0;;
+"buildx version") echo github.com/docker/buildx v0.30.0;;
+"buildx inspect") printf 'Name: default\\nNodes:\\nPlatforms: linux/amd64, %s\\n' "$PLATFORM";;
+"info --format") echo "$IMAGES";;
+*) exit 1;;
+esac"""
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is all of the PATH, but for the shell."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("sh", "printf"):
+        os.symlink(str(shutil.which(name)), folder / name)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.delenv("CDK_DOCKER", raising=False)
+    monkeypatch.setenv("PLATFORM", "linux/arm64")
+    monkeypatch.setenv("IMAGES", str(tmp_path))
+    return folder
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeHub]:
+    """A hub with one repository, whose licence must be accepted, and nobody's token."""
+    source = tmp_path / "checkpoint"
+    source.mkdir()
+    (source / "config.json").write_text("{}")
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
+    with fake_hub() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        hub.add("maker/model", source, gated=True)
+        yield hub
+
+
+def entry(*, gated: bool = True) -> Entry:
+    known = load_catalog().find("llama3.1-8b")
+    return known.model_copy(update={"source": "maker/model", "revision": COMMIT, "gated": gated})
+
+
+def wanted(tmp_path: Path, name: str = "llama3.1-8b") -> Wanted:
+    options = read_options({"curtain:models": name, "curtain:bundles": str(tmp_path / "models")})
+    known = load_catalog().find(name)
+    model = Model(name=name, entry=known, memory_mb=known.memory_mb, bundle=options.bundles / name)
+    return Wanted(context={}, options=options, models=(model,))
+
+
+def levels(found: Iterator[Finding]) -> dict[str, Level]:
+    return {finding.about: finding.level for finding in found}
+
+
+def test_a_machine_without_docker(path: Path) -> None:
+    (found,) = images()
+    assert found.level is Level.BLOCKS
+    assert "docs.docker.com" in found.do
+
+
+def test_an_engine_that_is_not_running(path: Path) -> None:
+    program(path, "docker", "echo 'no daemon at tcp://user:SECRET@host' >&2; exit 1")
+    (found,) = images()
+    assert found.level is Level.BLOCKS
+    assert "doesn't answer" in found.says
+    assert "SECRET" not in text(found)
+
+
+def test_docker_without_buildx(path: Path) -> None:
+    program(path, "docker", '[ "$1" = version ] && echo 28.2.2')
+    assert levels(images()) == {"Docker": Level.OK, "Docker buildx": Level.BLOCKS}
+
+
+def test_docker_that_builds_arm64(path: Path) -> None:
+    program(path, "docker", DOCKER)
+    assert set(levels(images()).values()) == {Level.OK}
+
+
+def test_docker_that_does_not_build_arm64(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATFORM", "linux/386")
+    program(path, "docker", DOCKER)
+    (found,) = [finding for finding in images() if finding.about == "Docker buildx"]
+    assert found.level is Level.BLOCKS
+    assert "binfmt --install arm64" in found.do
+
+
+def test_another_program_builds_as_cdk_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDK_DOCKER", "podman")
+    program(path, "podman", DOCKER)
+    assert set(levels(images()).values()) == {Level.OK}
+
+
+@pytest.mark.parametrize(
+    ("node", "tool", "levels_found"),
+    [
+        ("v24.1.0", f"{CDK_VERSION} (build 1)", (Level.OK, Level.OK)),
+        ("v20.20.2", "2.1999.0 (build 1)", (Level.TODO, Level.TODO)),
+        ("v18.1.0", "2.1000.0 (build 1)", (Level.OK, Level.BLOCKS)),  # requirements.txt brings a Node
+        ("v24.1.0", "3.0.0 (build 1)", (Level.OK, Level.BLOCKS)),
+    ],
+)
+def test_node_and_cdk(path: Path, node: str, tool: str, levels_found: tuple[Level, Level]) -> None:
+    program(path, "node", f"echo {node}")
+    program(path, "cdk", f"echo '{tool}'")
+    assert tuple(levels(cdk()).values()) == levels_found
+
+
+def test_neither_node_nor_cdk(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.doctor.tools.find_spec", lambda name: None)
+    assert set(levels(cdk()).values()) == {Level.BLOCKS}
+
+
+def test_npx_fetches_the_cdk(path: Path) -> None:
+    program(path, "npx", "exit 1")
+    assert levels(cdk())["CDK command line"] is Level.OK
+
+
+def test_a_bundle_that_is_not_there(tmp_path: Path) -> None:
+    found = weights.bundle(wanted(tmp_path).models[0])
+    assert found.level is Level.BLOCKS
+    assert found.do == "make model MODEL=llama3.1-8b"
+
+
+def test_a_bundle_that_is_damaged(tmp_path: Path) -> None:
+    model = wanted(tmp_path).models[0]
+    model.bundle.mkdir(parents=True)
+    (model.bundle / MANIFEST).write_text("{}")
+    assert weights.bundle(model).level is Level.BLOCKS
+
+
+def manifest(size: int) -> Any:
+    """What a bundle of that size would say."""
+    return SimpleNamespace(files={"weights.bin": SimpleNamespace(size=size)})
+
+
+@pytest.mark.parametrize(("size", "level"), [(4_700_000_000, Level.OK), (10_400_000_000, Level.BLOCKS)])
+def test_the_size_of_a_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, level: Level
+) -> None:
+    model = wanted(tmp_path).models[0]
+    model.bundle.mkdir(parents=True)
+    monkeypatch.setattr(weights, "read_manifest", lambda folder: manifest(size))
+    assert weights.bundle(model).level is level
+
+
+def test_a_licence_without_a_token(hub: FakeHub) -> None:
+    found = weights.licence(entry())
+    assert found.level is Level.BLOCKS
+    assert "huggingface.co/maker/model" in found.do
+    assert hub.requests == []  # the catalog knows already
+
+
+@pytest.mark.parametrize(("consent", "level"), [(True, Level.OK), (False, Level.BLOCKS)])
+def test_a_licence_with_a_token(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, consent: bool, level: Level
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", SECRETS["HF_TOKEN"])
+    hub.tokens[SECRETS["HF_TOKEN"]] = consent
+    found = weights.licence(entry())
+    assert found.level is level
+    assert hub.fetched() == ["config.json"]
+    assert SECRETS["HF_TOKEN"] not in text(found)
+
+
+def test_a_token_that_the_hub_does_not_know(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_another")
+    assert weights.licence(entry()).level is Level.BLOCKS
+
+
+def test_an_open_model_needs_no_token(hub: FakeHub) -> None:
+    hub.repositories["maker/model"].gated = False
+    assert weights.licence(entry(gated=False)).level is Level.OK
+
+
+def test_a_hub_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_TOKEN", SECRETS["HF_TOKEN"])
+    found = weights.licence(entry())
+    assert found.level is Level.TODO
+    assert SECRETS["HF_TOKEN"] not in text(found)
+
+
+@pytest.mark.parametrize("token", ["hf_SECRET\x01SECRET", "hf_SECRET…SECRET"])
+def test_a_token_that_no_header_takes(hub: FakeHub, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    found = weights.licence(entry())
+    assert found.level is not Level.OK
+    assert "SECRET" not in text(found)
+
+
+def test_room_on_the_disk(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(path, "docker", DOCKER)
+    weights_gb, parameters = 4_530_999_296, 8_030_261_248
+    # The checkpoint, the bundle, and twice the two images: with weights and without.
+    needed = 2 * parameters + weights_gb + 2 * (weights_gb + 2 * 450_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=needed))
+    assert weights.disk(wanted(tmp_path)).level is Level.OK
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=needed - 1))
+    found = weights.disk(wanted(tmp_path))
+    assert found.level is Level.BLOCKS
+    assert "31.5 GB are needed" in found.says
+
+
+def test_images_in_a_machine_of_their_own(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(path, "docker", DOCKER)
+    monkeypatch.setenv("IMAGES", "/var/lib/of-another-machine")
+    found = weights.disk(wanted(tmp_path, "demo"))
+    assert found.level is Level.TODO
+    assert "1.8 GB" in found.do
+
+
+def test_what_is_wanted_is_what_cdk_json_says(tmp_path: Path) -> None:
+    settings = tmp_path / "cdk.json"
+    settings.write_text(json.dumps({"context": {"curtain:models": ["demo"], "curtain:memory_mb": 2048}}))
+    found = read_wanted({}, settings)
+    assert [(model.name, model.memory_mb) for model in found.models] == [("demo", 2048)]
+    assert read_wanted({"curtain:memory_mb": "4096"}, settings).memory_mb == 4096
+
+
+def test_no_finding_prints_a_secret(
+    path: Path, hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every service and program refuses, and puts the secrets into its complaint."""
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    spill = " ".join(SECRETS.values())
+    for name in ("docker", "node", "cdk"):
+        program(path, name, f"echo '{spill}' >&2; exit 1")
+    aws, session = stubbed()
+    with session.answering("sts") as sts, session.answering("ssm") as ssm:
+        caller = {"Account": "123456789012", "Arn": "arn:aws:iam::123456789012:user/me", "UserId": "1"}
+        sts.add_response("get_caller_identity", caller)
+        ssm.add_client_error("get_parameter", "Denied", spill)
+        with session.answering("lambda") as lambdas, session.answering("service-quotas") as quotas:
+            for operation in (
+                "list_functions",
+                "update_function_configuration",
+                *["get_account_settings"] * 2,
+            ):
+                lambdas.add_client_error(operation, "Denied", spill)
+            quotas.add_client_error("list_service_quotas", "Denied", spill)
+            found = list(examine(wanted(tmp_path), aws))
+    told = "\n".join(map(text, found))
+    assert {"AWS credentials", "CDK bootstrap", "Lambda memory", "Docker", "Disk"} <= {f.about for f in found}
+    assert not [name for name, value in SECRETS.items() if name != "AWS_ACCESS_KEY_ID" and value in told]
+
+
+def test_the_command_fails_if_anything_blocks(path: Path, tmp_path: Path) -> None:
+    arguments = ["--no-network", "--model", "demo", "-c", f"curtain:bundles={tmp_path}"]
+    done = CliRunner().invoke(application(main), arguments)
+    assert done.exit_code == 1
+    assert "make model MODEL=demo" in done.output
+    assert "would stop the deploy" in done.output
+
+
+def test_the_command_succeeds_if_nothing_blocks(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(path, "docker", DOCKER)
+    program(path, "cdk", f"echo {CDK_VERSION}")
+    (tmp_path / "demo").mkdir()
+    monkeypatch.setattr(weights, "read_manifest", lambda folder: manifest(1000))
+    arguments = ["--no-network", "--model", "demo", "-c", f"curtain:bundles={tmp_path}"]
+    done = CliRunner().invoke(application(main), arguments)
+    assert done.exit_code == 0, done.output
+    assert "Nothing stops the deploy." in done.output
