@@ -1,23 +1,103 @@
-"""The stack: for now the session table, with the keys and the expiry that `session/dynamodb.py` uses.
+"""The stack: a light function that answers at once, and one for each model, behind one WebSocket."""
 
-The functions, the WebSocket API and the page follow with the cloud; nothing here stands in for them.
-"""
+from typing import Any
 
-from aws_cdk import CfnOutput, RemovalPolicy, Stack
-from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import Annotations, CfnOutput, Stack
 from constructs import Construct
+
+from infra.alarms import Alarms
+from infra.budget import Budget
+from infra.failures import Failures
+from infra.gateway import Gateway
+from infra.model_function import ModelFunction
+from infra.monitoring import Monitoring
+from infra.network import Network
+from infra.options import Options
+from infra.page import Page
+from infra.parts import Vpc
+from infra.prologue_function import PrologueFunction
+from infra.session_table import SessionTable
+from infra.tickets import Tickets
+from infra.warnings import warnings_of
 
 
 class CurtainStack(Stack):
-    def __init__(self, scope: Construct, construct_id: str) -> None:
-        super().__init__(scope, construct_id, description="Curtain: your own LLM, for interactive stories")
-        table = dynamodb.TableV2(
-            self,
-            "Sessions",
-            partition_key=dynamodb.Attribute(name="pk", type=dynamodb.AttributeType.STRING),
-            sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
-            billing=dynamodb.Billing.on_demand(),
-            time_to_live_attribute="expires",
-            removal_policy=RemovalPolicy.DESTROY,
+    """Raises OptionsError where a model has no bundle yet."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, options: Options, **stack: Any) -> None:
+        super().__init__(
+            scope, construct_id, description="Curtain: your own LLM, for interactive stories", **stack
         )
-        CfnOutput(self, "SessionTable", value=table.table_name)
+        self.options = options
+        table = SessionTable(self, "Sessions", keep=options.removal == "retain")
+        failures = Failures(self, "Failures")
+        light = PrologueFunction(self, "Prologue", options=options, table=table, failures=failures)
+        gateway = Gateway(self, "Gateway", options=options, light=light.function)
+        network = _network(self, options)
+        models = [
+            ModelFunction(
+                self,
+                f"Model-{model}",
+                model=model,
+                options=options,
+                table=table,
+                failures=failures,
+                network=network,
+                callback_url=gateway.callback_url,
+            )
+            for model in options.models
+        ]
+        for function in (light.function, *(model.function for model in models)):
+            gateway.let_post(function)
+        light.play_with({model.model: model.target for model in models})
+        light.open_at(gateway.callback_url)
+
+        outputs = {
+            "WebSocketUrl": gateway.url,
+            "SessionTable": table.table.table_name,
+            "PrologueFunction": light.function.function_name,
+            "PrologueLogs": light.log_group.log_group_name,
+            "ModelFunctions": ",".join(model.function.function_name for model in models),
+            "ModelLogs": ",".join(model.log_group.log_group_name for model in models),
+            "FailureQueue": failures.queue.queue_url,
+        }
+        if options.auth != "iam":  # whose clients sign what they send: no tickets, and no page could
+            outputs |= self._page(light, gateway)
+        self._watch(light, models, failures)
+        for name, value in outputs.items():
+            CfnOutput(self, name, value=value)
+        for warning_id, warning in warnings_of(options):
+            Annotations.of(self).add_warning_v2(f"curtain:{warning_id}", warning)
+
+    def _page(self, light: PrologueFunction, gateway: Gateway) -> dict[str, str]:
+        tickets = Tickets(self, "Tickets", options=self.options, light=light.function)
+        page = Page(
+            self,
+            "Page",
+            options=self.options,
+            websocket_origin=gateway.origin,
+            websocket_url=gateway.url,
+            tickets=tickets.url,
+        )
+        secret = tickets.secret.secret_arn
+        outputs = {"PageUrl": page.url, "TicketFunctionUrl": tickets.url.url, "SecretArn": secret}
+        if self.options.auth == "access-code":
+            outputs["AccessCode"] = f".venv/bin/python -m prologue.tickets.code {secret}"
+        return outputs
+
+    def _watch(self, light: PrologueFunction, models: list[ModelFunction], failures: Failures) -> None:
+        options = self.options
+        if options.dashboard:
+            Monitoring(self, "Monitoring", options=options, light=light, models=models)
+        if options.alarms_email:
+            Alarms(
+                self, "Alarms", options=options, email=options.alarms_email, light=light, failures=failures
+            )
+            if options.budget_usd:
+                Budget(self, "Budget", dollars=options.budget_usd, email=options.alarms_email)
+
+
+def _network(scope: Construct, options: Options) -> Network | None:
+    if options.vpc is None:
+        return None
+    return Network(scope, "Network", wanted=options.vpc if isinstance(options.vpc, Vpc) else None)

@@ -1,0 +1,164 @@
+"""Every option of a deployment. docs/deploy.md says what each is for and costs; `context.py` reads them."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from infra.hours import Hours
+from infra.parts import Domain, Email, Issuer, Origin, Part, Vpc
+from infra.regions import check_region
+from lambda_image.engine.convert.catalog import (
+    MEMORY_LIMIT_MB,
+    NAME,
+    REPOSITORY,
+    CatalogError,
+    Entry,
+    load_catalog,
+)
+from prologue.world import WORLD_FILE, WORLDS
+
+LIGHT_ROOM = 5  # of the account's concurrency, kept for the light function
+
+Retention = Literal[
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731
+]  # days CloudWatch Logs knows
+
+
+class Options(Part):
+    """The defaults are what a fresh account can deploy: safe, and cheap while nobody talks."""
+
+    stack: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")] = "Curtain"
+    region: str | None = None  # else the CLI's
+    models: Annotated[tuple[str, ...], Field(min_length=1)] = (load_catalog().cloud_default,)
+    worlds: Annotated[tuple[str, ...], Field(min_length=1)] = ("emerald-city", "hollow-skerry")
+    memory_mb: PositiveInt | dict[str, PositiveInt] = Field(default={})  # else the catalog's
+    capacity: PositiveInt = 2  # listeners whom one model serves at a time
+    account_concurrency: Annotated[int, Field(ge=10)] = 10  # a new account's Lambda limit
+    reserved_concurrency: PositiveInt | None = None  # of each model function
+    provisioned_concurrency: NonNegativeInt = 0  # environments of each model kept awake
+    provisioned_hours: tuple[Hours, ...] = ()  # when; always, if none is named
+    auth: Literal["access-code", "jwt", "iam", "open"] = "access-code"
+    jwt: Issuer | None = None
+    allowed_origins: tuple[Origin, ...] = ()  # of pages elsewhere; the stack's own is always allowed
+    domain: Domain | None = None  # of the page
+    vpc: Literal["new"] | Vpc | None = None
+    retention_days: Retention = 30
+    access_logs: Literal["off", "on", "with-account-role"] = "off"
+    alarms_email: Email | None = None
+    budget_usd: PositiveFloat | None = None  # a month
+    dashboard: bool = False
+    tracing: bool = True
+    removal: Literal["destroy", "retain"] = "destroy"
+    model_seconds_per_day: PositiveInt = 7200  # of all listeners together, about a dollar
+    model_seconds_per_day_ticket: PositiveInt = 1800
+    model_seconds_per_day_address: PositiveInt = 3600
+    bundles: Path = REPOSITORY / ".cache" / "models"  # where `make model` leaves them
+    build_args: dict[str, str] = Field(default={})  # of the Dockerfile: BASE, BUILD_BASE
+
+    @property
+    def slots(self) -> int:
+        """Listeners whom one model really serves at a time, so that the account's limit leaves the light
+        function its room."""
+        return min(self.capacity, (self.account_concurrency - LIGHT_ROOM) // len(self.models))
+
+    def memory_of(self, model: str) -> int:
+        """MB of the model's function."""
+        given = self.memory_mb if isinstance(self.memory_mb, int) else self.memory_mb.get(model)
+        if given is None:
+            given = load_catalog().find(model).memory_mb
+        return given
+
+    @field_validator("region")
+    @classmethod
+    def _has_all_services(cls, region: str | None) -> str | None:
+        return check_region(region) if region else None
+
+    @field_validator("models")
+    @classmethod
+    def _in_one_spelling(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(entry.name if (entry := _entry(name)) else name for name in models)
+        for name in names:
+            if not NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of a model: docs/models.md lists them")
+        if len(set(names)) < len(names):
+            raise ValueError("a model is named twice")
+        return names
+
+    @field_validator("worlds")
+    @classmethod
+    def _are_in_the_image(cls, worlds: tuple[str, ...]) -> tuple[str, ...]:
+        known = sorted(file.parent.name for file in WORLDS.glob(f"*/{WORLD_FILE}"))
+        for name in worlds:
+            if name not in known:
+                raise ValueError(f"no world {name!r} under prologue/worlds; there are: {', '.join(known)}")
+        return worlds
+
+    @model_validator(mode="after")
+    def _memory_suffices(self) -> Self:
+        for model in self.models:
+            entry = _entry(model)
+            given = self.memory_mb if isinstance(self.memory_mb, int) else self.memory_mb.get(model)
+            if given is None and entry is None:
+                raise ValueError(f"models: {_unknown(model)}; or give its memory_mb")
+            least, most = entry.memory_mb if entry else 512, MEMORY_LIMIT_MB
+            if given is not None and not least <= given <= most:
+                raise ValueError(f"memory_mb: {model} needs {least} to {most} MB; given: {given}")
+        return self
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.slots < 1:
+            raise ValueError(
+                f"models: {len(self.models)} don't fit account_concurrency {self.account_concurrency}, "
+                f"{LIGHT_ROOM} of it the light function's; name fewer, or have the account's limit raised"
+            )
+        if self.reserved_concurrency is not None:
+            least = max(self.slots, self.provisioned_concurrency)
+            if self.reserved_concurrency < least:
+                raise ValueError(
+                    f"reserved_concurrency: at least {least}, which capacity and provisioned_concurrency "
+                    f"promise; given: {self.reserved_concurrency}"
+                )
+            free = self.account_concurrency - self.reserved_concurrency * len(self.models)
+            if free < 100:
+                raise ValueError(
+                    "reserved_concurrency: Lambda keeps 100 of an account's concurrency unreserved, and of "
+                    f"account_concurrency {self.account_concurrency} {free} would be left. Leave it out "
+                    "(capacity is kept all the same), or have the account's limit raised"
+                )
+        if self.provisioned_hours and not self.provisioned_concurrency:
+            raise ValueError("provisioned_hours: say how many, with provisioned_concurrency; given: 0")
+        if (self.auth == "jwt") != (self.jwt is not None):
+            raise ValueError('jwt: {"issuer": …, "audience": …} belongs to auth "jwt", and only to it')
+        if self.budget_usd is not None and self.alarms_email is None:
+            raise ValueError("budget_usd: somebody must be told; give alarms_email too")
+        if self.auth == "iam" and self.domain:
+            raise ValueError(
+                'domain: with auth "iam" there is no page, because no page can sign its requests'
+            )
+        return self
+
+
+def _entry(name: str) -> Entry | None:
+    try:
+        return load_catalog().find(name)
+    except CatalogError:
+        return None
+
+
+def _unknown(name: str) -> CatalogError:
+    """What the catalog says of a name that it doesn't know."""
+    try:
+        load_catalog().find(name)
+    except CatalogError as error:
+        return error
+    raise AssertionError(name)

@@ -1,0 +1,184 @@
+"""Options: what is taken, and what is said of the others."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.context import OptionsError, read_options
+from infra.hours import Hours
+from infra.options import Options
+from infra.warnings import warnings_of
+from lambda_image.engine.convert.catalog import load_catalog
+from tests.infra.combinations import ISSUER
+
+DEPLOY = Path(__file__).parents[2] / "docs" / "deploy.md"
+
+
+def read(**options: Any) -> Options:
+    return read_options({f"curtain:{name}": value for name, value in options.items()})
+
+
+def refusal(**options: Any) -> str:
+    with pytest.raises(OptionsError) as refused:
+        read(**options)
+    return str(refused.value)
+
+
+def test_the_default_is_the_catalogs_model_with_its_memory() -> None:
+    options = read_options({"aws:cdk:bundling-stacks": ["**"]})
+    default = load_catalog().cloud_default
+    assert options.models == (default,)
+    assert options.memory_of(default) == load_catalog().find(default).memory_mb
+    assert (options.auth, options.removal, options.vpc, options.slots) == ("access-code", "destroy", None, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("models", "demo, llama3.2-1b", ["demo", "llama3.2-1b"]),
+        ("models", '["demo"]', ["demo"]),
+        ("allowed_origins", "", []),
+        ("capacity", "3", 3),
+        ("memory_mb", "8192", 8192),
+        ("memory_mb", '{"llama3.1-8b": 8192}', {"llama3.1-8b": 8192}),
+        ("retention_days", "365", 365),
+        ("budget_usd", "none", None),
+        ("vpc", "none", None),
+        ("vpc", '{"id": "vpc-1", "subnets": ["subnet-2"]}', {"id": "vpc-1", "subnets": ["subnet-2"]}),
+        ("dashboard", "true", True),
+        ("tracing", "false", False),
+        ("bundles", "/somewhere/else", Path("/somewhere/else")),
+    ],
+)
+def test_the_command_lines_text_means_what_cdk_json_would(name: str, text: str, value: Any) -> None:
+    assert read(**{name: text}) == read(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"modles": "demo"}, "curtain:modles: no such option; did you mean curtain:models?"),
+        ({"vpc": {"id": "vpc-1", "subnets": ["subnet-1"], "az": 1}}, "curtain:vpc.az: no such option"),
+        ({"models": "lama3.1-8b"}, "no model 'lama3.1-8b' in the catalog; did you mean llama3.1-8b"),
+        ({"models": "demo,DEMO"}, "curtain:models: a model is named twice"),
+        ({"models": "a b"}, "'a b' is no name of a model"),
+        ({"models": ""}, "curtain:models: tuple should have at least 1 item"),
+        ({"worlds": "oz"}, "no world 'oz' under prologue/worlds; there are: emerald-city, hollow-skerry"),
+        ({"memory_mb": 3008}, "curtain:memory_mb: llama3.1-8b needs 6400 to 10240 MB; given: 3008"),
+        ({"memory_mb": 10241}, "needs 6400 to 10240 MB; given: 10241"),
+        (
+            {"memory_mb": {"llama3.1-8b": "much"}},
+            "curtain:memory_mb.llama3.1-8b: input should be a valid integer",
+        ),
+        ({"capacity": 0}, "curtain:capacity: input should be greater than 0; given: 0"),
+        ({"account_concurrency": 5}, "input should be greater than or equal to 10; given: 5"),
+        ({"auth": "password"}, "input should be 'access-code', 'jwt', 'iam' or 'open'; given: 'password'"),
+        ({"auth": "jwt"}, 'curtain:jwt: {"issuer": …, "audience": …} belongs to auth "jwt"'),
+        ({"jwt": ISSUER}, 'curtain:jwt: {"issuer": …, "audience": …} belongs to auth "jwt"'),
+        ({"auth": "jwt", "jwt": ISSUER | {"issuer": "http://me"}}, "curtain:jwt.issuer: string should match"),
+        ({"allowed_origins": "https://a.org/"}, "curtain:allowed_origins.0: string should match"),
+        ({"allowed_origins": "*"}, "curtain:allowed_origins.0: string should match"),
+        ({"vpc": "mine"}, 'input should be \'new\', "none" or {"id": "vpc-…", "subnets": ["subnet-…"]}'),
+        ({"vpc": {"id": "vpc-1"}}, "curtain:vpc.subnets: field required"),
+        ({"vpc": "{id}"}, "curtain:vpc: this is no JSON"),
+        ({"retention_days": 31}, "input should be 1, 3, 5, 7, 14, 30,"),
+        ({"region": "eu-north-9"}, "curtain:region: no region where Lambda is; known: af-south-1,"),
+        ({"alarms_email": "me"}, "curtain:alarms_email: string should match"),
+        ({"budget_usd": 20}, "curtain:budget_usd: somebody must be told; give alarms_email too"),
+        ({"stack": "my stack"}, "curtain:stack: string should match"),
+        (
+            {
+                "domain": {
+                    "name": "a.org",
+                    "certificate_arn": "arn:aws:acm:eu-west-1:123456789012:certificate/1",
+                }
+            },
+            "curtain:domain.certificate_arn: string should match pattern '^arn:aws:acm:us-east-1:",
+        ),
+        (
+            {"provisioned_hours": [{"start": "19", "end": "20:00"}]},
+            "curtain:provisioned_hours.0.start: string",
+        ),
+        (
+            {
+                "provisioned_concurrency": 1,
+                "provisioned_hours": [{"start": "19:00", "end": "20:00", "timezone": "Oz"}],
+            },
+            "no time zone 'Oz'; such as Europe/Berlin or UTC",
+        ),
+        (
+            {"provisioned_hours": [{"start": "19:00", "end": "20:00"}]},
+            "curtain:provisioned_hours: say how many, with provisioned_concurrency; given: 0",
+        ),
+        (
+            {"reserved_concurrency": 2},
+            "of account_concurrency 10 8 would be left. Leave it out (capacity is kept all the same)",
+        ),
+        (
+            {"reserved_concurrency": 2, "capacity": 4, "account_concurrency": 1000},
+            "curtain:reserved_concurrency: at least 4, which capacity and provisioned_concurrency promise",
+        ),
+        (
+            {"models": "demo,smollm2-135m,smollm2-360m,smollm2-1.7b,qwen3-1.7b,qwen2.5-1.5b"},
+            "curtain:models: 6 don't fit account_concurrency 10",
+        ),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_a_bad_option_is_named_with_what_was_given_and_what_would_do(
+    options: dict[str, Any], told: str
+) -> None:
+    assert told in refusal(**options)
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    assert refusal(capacity=0, auth="?", worlds="oz").count("\n") == 2
+
+
+def test_a_model_of_ones_own_says_its_memory() -> None:
+    assert "or give its memory_mb" in refusal(models="my-tale-3b")
+    assert read(models="my-tale-3b", memory_mb={"my-tale-3b": 4096}).memory_of("my-tale-3b") == 4096
+
+
+def test_torchchats_names_are_understood() -> None:
+    assert read(models="Llama3.1").models == ("llama3.1-8b",)
+
+
+def test_the_accounts_limit_leaves_the_light_function_its_room() -> None:
+    assert read(capacity=50).slots == 5
+    assert read(capacity=50, account_concurrency=1000).slots == 50
+    assert read(capacity=50, models="demo,smollm2-135m").slots == 2
+    told = dict(warnings_of(read(capacity=50)))
+    assert "each model serves 5 at a time" in told["capacity"]
+
+
+def test_what_is_allowed_but_dear_or_dangerous_is_warned_of() -> None:
+    assert dict(warnings_of(read())) == {}
+    told = dict(warnings_of(read(auth="open", provisioned_concurrency=1, vpc="new", memory_mb=10_240)))
+    assert told.keys() == {"open", "provisioned", "vpc"}
+    assert "$0.48 per address, $0.96 in all" in told["open"]
+    assert "about $88 a month" in told["provisioned"]
+    assert "about $36 a month, and its traffic" in told["vpc"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "opens", "closes"),
+    [
+        (
+            Hours(start="09:05", end="17:00"),
+            "5 9 ? * MON,TUE,WED,THU,FRI,SAT,SUN",
+            "0 17 ? * MON,TUE,WED,THU,FRI,SAT,SUN",
+        ),
+        (Hours(days=("SUN", "FRI"), start="20:00", end="00:00"), "0 20 ? * FRI,SUN", "0 0 ? * MON,SAT"),
+    ],
+)
+def test_announced_hours_may_end_after_midnight(hours: Hours, opens: str, closes: str) -> None:
+    assert (hours.opens, hours.closes) == (f"cron({opens} *)", f"cron({closes} *)")
+
+
+def test_every_option_is_documented_and_nothing_else() -> None:
+    section = DEPLOY.read_text(encoding="utf-8").split("\n## Options\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert sorted(rows) == sorted(Options.model_fields)
