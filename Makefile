@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help run chat model native test simulate image test-image check format bench bench-env docs demo-model clean distclean
+.PHONY: help run chat model native test simulate load image test-image check format bench bench-env docs demo-model clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ test: check $(VENV)/.native  ## all checks and tests
 
 simulate: $(VENV)/.test  ## play N=1000000 schedules with injected faults, and plant bugs; the last line is JSON
 	@exec $(BIN)/python -m tests.sim --schedules $(or $(N),1000000) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+load: $(VENV)/.native $(VENV)/.test  ## send a crowd to a house, and see whether its caps hold; the last line is JSON
+	@exec $(BIN)/python -m tests.load $(ARGS)
 
 check: $(VENV)/.test  ## lint, format, types
 	$(BIN)/ruff check .

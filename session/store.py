@@ -60,8 +60,8 @@ class Store(Protocol):
 
     def erase(self, session: Session) -> None:
         """Deletes the session's turns and its entry in the subject's list; the record last, so that an
-        erasure that was cut short can be repeated. Repeating a whole one is harmless. The connection keeps the
-        id, and nothing else, until it ends: by it a repeated `delete` is answered as the first one was."""
+        erasure that was cut short can be repeated. Repeating a whole one is harmless. The connection keeps
+        the id, and nothing else, until it ends: by it a repeated `delete` is answered as the first was."""
         ...
 
     def bind(

@@ -1,6 +1,7 @@
 """A stage whose every word the test speaks: real sockets, the real page, frames built by `session.events`."""
 
 import threading
+from collections.abc import Callable, Mapping
 from queue import Empty, Queue
 from types import TracebackType
 from typing import TypeVar
@@ -29,9 +30,20 @@ _WAIT_S = 15
 
 
 class PageStage:
-    """Serves `web/`, and one listener at a time. What the page sends waits until it is expected."""
+    """Serves `web/`, and one listener at a time. What the page sends waits until it is expected.
 
-    def __init__(self) -> None:
+    Args:
+        config: what the page's `config.json` says besides.
+        admits: whether an upgrade request is let in.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, object] | None = None,
+        admits: Callable[[Request], bool] = lambda _: True,
+    ) -> None:
+        self._more = config or {}
+        self._admits = admits
         self._world = load_world(WORLDS / "emerald-city")
         self._page = page_hook(REPOSITORY / "web", self._config)
         self._connections: Queue[ServerConnection] = Queue()
@@ -88,10 +100,14 @@ class PageStage:
 
     def _config(self) -> dict[str, object]:
         told = {"name", "language", "title", "tagline", "theme", "speakers"}
-        return {"websocket": self.websocket, "worlds": [self._world.model_dump(include=told), HARBOUR]}
+        return {"websocket": self.websocket, "worlds": [self._world.model_dump(include=told), HARBOUR]} | {
+            **self._more
+        }
 
-    def _route(self, _connection: ServerConnection, request: Request) -> Response | None:
-        return None if request.path == _PATH else self._page(request)
+    def _route(self, connection: ServerConnection, request: Request) -> Response | None:
+        if request.path.partition("?")[0] != _PATH:
+            return self._page(request)
+        return None if self._admits(request) else connection.respond(403, "Forbidden")
 
     def _listen(self, connection: ServerConnection) -> None:
         self._connections.put(connection)
