@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 
-.PHONY: help run chat model native test simulate load image test-image check format bench bench-env docs demo-model clean distclean
+.PHONY: help run chat model native test simulate load image test-image test-cloud deploy destroy logs code smoke check format bench bench-env docs demo-model clean distclean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,8 +16,10 @@ help:  ## list the targets
 run: $(VENV)/.native  ## open the house on this machine; options: ARGS="--port 8000 --cold-start 50 ..."
 	@exec $(BIN)/python -m local $(ARGS)
 
-chat: $(VENV)/.run  ## talk to a running house in the terminal
-	@exec $(BIN)/python -m local.chat $(ARGS)
+chat: $(VENV)/.run  ## talk to a running house in the terminal: [URL=https://page-or-wss://...] [CODE=...]
+	@$(CODED) exec $(BIN)/python -m local.chat $(if $(URL),'$(URL)') $(ARGS)
+# Not on the command line, which every user of the machine can read.
+CODED = $(if $(CODE),CURTAIN_CODE='$(CODE)')
 
 model: $(VENV)/.native  ## make a model's bundle: MODEL=llama3.1-8b [SOURCE=dir-or-repo] [TARGET=arm64|x86_64] [WORLD=...]
 	$(if $(MODEL),,$(error name one: make model MODEL=llama3.1-8b; docs/models.md lists them))
@@ -58,6 +60,25 @@ LINK = .cache/models/$(or $(MODEL),demo)
 
 test-image: $(VENV)/.native  ## build the images for both architectures, run them as Lambda does, prove what they do
 	@exec $(BIN)/python -m tests.image $(ARGS)
+
+test-cloud: $(VENV)/.test $(VENV)/.native  ## deploy to an emulated AWS with the real CDK, and play a story there
+	@exec $(BIN)/python -m tests.cloud $(ARGS)
+
+deploy: $(VENV)/.native $(VENV)/.cdk  ## deploy to your AWS account: [MODEL=llama3.1-8b] [ARGS="-c curtain:auth=open"]
+	@exec $(BIN)/python -m tools.deploy $(if $(MODEL),--model '$(MODEL)') $(ARGS)
+
+destroy: $(VENV)/.cdk  ## take it all away again
+	@exec $(BIN)/python -m tools.destroy $(ARGS)
+
+logs: $(VENV)/.cdk  ## what the deployed functions say: [ARGS="--minutes 60 --no-follow"]
+	@exec $(BIN)/python -m tools.logs $(ARGS)
+
+code: $(VENV)/.cdk  ## the deployed house's access code
+	@exec $(BIN)/python -m tools.code $(ARGS)
+
+smoke: $(VENV)/.run  ## prove a deployed house: URL=https://page-or-wss://... [CODE=...] [PAGE=https://...]
+	$(if $(URL),,$(error where is it? make smoke URL=https://...: the PageUrl of make deploy))
+	@$(CODED) exec $(BIN)/python -m tools.smoke '$(URL)' $(if $(PAGE),--page '$(PAGE)') $(ARGS)
 
 bench: $(VENV)/.native  ## measure; each part's last line is one JSON document
 	$(BIN)/python -m bench.stage
@@ -111,6 +132,10 @@ $(VENV)/.test: tests/requirements.txt requirements.txt $(VENV)/.run
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
 		$(BIN)/python -m playwright install chromium || \
 		{ echo 'curtain: the page tests need Chromium; install it, e.g. apt-get install chromium' >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.cdk: requirements.txt $(VENV)/.run
+	$(PIP) install -q -r requirements.txt
 	@touch $@
 
 # Another engine's own environment: nothing of it can get into ours. Its compiler is the system's.

@@ -44,8 +44,8 @@ def ensure_bundle(
     `name` is the model's where it isn't the folder's, `entry` what the catalog says of it, `worlds` the
     folders of the worlds for whose fixed prompts, in each language, the bundle is to hold keys and values.
     Processes that ask at the same time wait for the one that builds; what a killed one left is removed.
-    Raises     CheckpointError, WorldError and, without the native library, EngineError, all before any work; BundleError
-    or OSError if the disk is too small.
+    Raises CheckpointError, WorldError and, without the native library, EngineError, all before any work;
+    BundleError or OSError if the disk is too small.
     """
     name = name or checkpoint.resolve().name
     config = read_config(checkpoint / "config.json")
