@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
+ifneq ($(CODE),)  # for chat and smoke
+export CURTAIN_CODE := $(CODE)
+endif
 
 .PHONY: help run chat model native test simulate load image test-image test-cloud deploy destroy logs code smoke check format bench bench-env docs demo-model clean distclean
 
@@ -17,9 +20,7 @@ run: $(VENV)/.native  ## open the house on this machine; options: ARGS="--port 8
 	@exec $(BIN)/python -m local $(ARGS)
 
 chat: $(VENV)/.run  ## talk to a running house in the terminal: [URL=https://page-or-wss://...] [CODE=...]
-	@$(CODED) exec $(BIN)/python -m local.chat $(if $(URL),'$(URL)') $(ARGS)
-# Not on the command line, which every user of the machine can read.
-CODED = $(if $(CODE),CURTAIN_CODE='$(CODE)')
+	@exec $(BIN)/python -m local.chat $(if $(URL),'$(URL)') $(ARGS)
 
 model: $(VENV)/.native  ## make a model's bundle: MODEL=llama3.1-8b [SOURCE=dir-or-repo] [TARGET=arm64|x86_64] [WORLD=...]
 	$(if $(MODEL),,$(error name one: make model MODEL=llama3.1-8b; docs/models.md lists them))
@@ -30,7 +31,7 @@ native: $(VENV)/.run  ## compile the native library, if it isn't yet
 	$(BIN)/python -m lambda_image.engine.native.build $(ARGS)
 
 test: check $(VENV)/.native  ## all checks and tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 simulate: $(VENV)/.test  ## play N=1000000 schedules with injected faults, and plant bugs; the last line is JSON
 	@exec $(BIN)/python -m tests.sim --schedules $(or $(N),1000000) $(if $(SEED),--seed $(SEED)) $(ARGS)
@@ -61,7 +62,7 @@ LINK = .cache/models/$(or $(MODEL),demo)
 test-image: $(VENV)/.native  ## build the images for both architectures, run them as Lambda does, prove what they do
 	@exec $(BIN)/python -m tests.image $(ARGS)
 
-test-cloud: $(VENV)/.test $(VENV)/.native  ## deploy to an emulated AWS with the real CDK, and play a story there
+test-cloud: $(VENV)/.native $(VENV)/.cdk  ## deploy to an emulated AWS with the real CDK, and play a story there
 	@exec $(BIN)/python -m tests.cloud $(ARGS)
 
 deploy: $(VENV)/.native $(VENV)/.cdk  ## deploy to your AWS account: [MODEL=llama3.1-8b] [ARGS="-c curtain:auth=open"]
@@ -78,7 +79,7 @@ code: $(VENV)/.cdk  ## the deployed house's access code
 
 smoke: $(VENV)/.run  ## prove a deployed house: URL=https://page-or-wss://... [CODE=...] [PAGE=https://...]
 	$(if $(URL),,$(error where is it? make smoke URL=https://...: the PageUrl of make deploy))
-	@$(CODED) exec $(BIN)/python -m tools.smoke '$(URL)' $(if $(PAGE),--page '$(PAGE)') $(ARGS)
+	@exec $(BIN)/python -m tools.smoke '$(URL)' $(if $(PAGE),--page '$(PAGE)') $(ARGS)
 
 bench: $(VENV)/.native  ## measure; each part's last line is one JSON document
 	$(BIN)/python -m bench.stage

@@ -68,6 +68,8 @@ class ModelService:
         # An event that is delivered twice has one request id, and may be served by two environments at once.
         holder = f"{holder}.{self._seeds():x}"
         session = self._seated(session_id, Claimed(epoch=epoch, holder=holder), deadline)
+        if session is None:
+            self._give_up(session_id, epoch, deadline)
         while session is not None:
             holding = Holding(self._runner, self._tasks, session, deadline, since)
             visit = Visit(holding, self._model, seeds=self._seeds, memory_mb=memory_mb, fresh=sessions == 0)
@@ -89,6 +91,15 @@ class ModelService:
         except LOST as lost:
             log.info("session %s: %s", session_id, lost)
             return None
+
+    def _give_up(self, session_id: str, epoch: int, deadline: float) -> None:
+        """Nobody will serve this epoch any more: its slot is free at once, not when its lease runs out."""
+        found = patiently(
+            self._tasks, deadline, lambda: self._runner.store.load(session_id, self._runner.clock())
+        )
+        if found is None or found.deleted or found.seat.epoch != epoch:  # else another environment serves it
+            for model_name in self._runner.models:
+                hand_over(self._runner.capacity, model_name, session_id, epoch, to_next=False)
 
     def _next(self, done: Holding, left: Left) -> Session | None:
         """Gives the slot back, and takes the seat of the session that has it now, if one waits."""

@@ -165,3 +165,11 @@ def test_the_lease_is_renewed_every_third_of_it_and_a_busy_house_is_no_harm() ->
     slot.note_start(3.0)
     assert slot.give_back(to_next=True) is None
     assert theatre.store.houses["demo"].starts == ()
+
+
+def test_a_session_that_was_deleted_before_its_holder_came_holds_no_slot() -> None:
+    theatre = full_house()
+    theatre.runner.apply("s", Deleted())
+    assert theatre.store.houses["demo"].slots.keys() == {"s"}
+    assert theatre.invoke()["left"] == "seat_lost"
+    assert not theatre.store.houses["demo"].slots

@@ -192,10 +192,12 @@ def test_stop_leaves_no_process_whatever_state_it_is_in(tmp_path: Path) -> None:
                 await stage.raw()
             return pids
 
+    before = set(psutil.Process().children(recursive=True))  # of other tests in this process: a browser
     pids = asyncio.run(play())
     assert len(pids) >= 4
     assert all(map(ended, pids))
-    assert [child for child in psutil.Process().children(recursive=True) if not ended(child.pid)] == []
+    after = set(psutil.Process().children(recursive=True)) - before
+    assert [child for child in after if not ended(child.pid)] == []
 
 
 STAGE_TO_KILL = """

@@ -93,7 +93,12 @@ def test_every_architecture(tmp_path: Path, family: str) -> None:
     manifest = verify_bundle(link)
     assert manifest.name == f"my-{family}"
     assert manifest.config.architecture.lower().startswith(family)
-    assert list(manifest.prefixes) == ["emerald-city"]
+    assert sorted(manifest.prefixes) == [
+        "emerald-city",
+        "emerald-city.de",
+        "hollow-skerry",
+        "hollow-skerry.de",
+    ]
     assert manifest.golden is not None
     assert manifest.catalog is None
 

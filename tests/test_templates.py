@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
@@ -88,6 +88,8 @@ stories = st.tuples(words, st.lists(st.tuples(words, words), max_size=3), words)
     messages=[system("S."), user("Hi"), told("<think>\nhm\n</think>\n\nA door."), user("<b>&amp; {{ x }}")]
 )
 def test_ids_equal_transformers(actor: Actor, messages: Messages) -> None:
+    marks = (*actor.family.control, *actor.family.tags)  # typed ones are text for us, and not for them
+    assume(not any(mark in message["content"] for mark in marks for message in messages))
     assert actor.ours.encode_chat(messages) == actor.expected(messages)
 
 

@@ -84,6 +84,7 @@ class Theatre:
             poster=self.poster,
             worlds=lambda name, language: emerald_city(),
             clock=self.clock,
+            models=("demo",),
             environments=1,
             invoke=lambda _, epoch: self.invoked.append(epoch),
         )

@@ -1,0 +1,158 @@
+"""The app, deployed by the real CDK CLI to the emulated AWS."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tests.cloud.emulator import ACCOUNT, REGION, EmulatedAws
+from tests.image.build import demo_bundle
+from tools.cdk import REPOSITORY, cli, environment
+
+STACK = "Curtain"
+LIMIT_S = 240  # a custom resource that fails to answer would otherwise be waited for, for an hour
+DOCKER = """\
+#!/bin/sh
+printf '%s\\n' "$*" >>"$(dirname "$0")/docker.log"
+[ "$1" != inspect ]
+"""
+
+
+class DeployError(RuntimeError):
+    """The CLI failed; the message has its last words."""
+
+
+def synthesize(scratch: Path) -> "Assembly":
+    """`cdk synth` of the default app with the demo model. Raises CliError, DeployError."""
+    bundles = scratch / "bundles"
+    bundles.mkdir()
+    (bundles / "demo").symlink_to(demo_bundle())
+    made = Assembly(scratch / "assembly")
+    context = ("-c", "curtain:models=demo", "-c", f"curtain:bundles={bundles}")
+    _cdk("synth", "--quiet", "--output", str(made.folder), *context, "--lookups=false")
+    return made
+
+
+@dataclass(frozen=True)
+class Assembly:
+    folder: Path
+
+    @cached_property
+    def template(self) -> dict[str, Any]:
+        return self._json(f"{STACK}.template.json")
+
+    @cached_property
+    def images(self) -> dict[str, dict[str, Any]]:
+        """How each image is to be built, by its tag."""
+        assets = self._json(f"{STACK}.assets.json")["dockerImages"]
+        return {tag: asset["source"] for tag, asset in assets.items()}
+
+    @property
+    def cli_layer(self) -> Path:
+        """The AWS CLI that fills the page's bucket."""
+        found = self.template["Resources"].values()
+        (layer,) = [one for one in found if one["Type"] == "AWS::Lambda::LayerVersion"]
+        return self.folder / f"asset.{layer['Properties']['Content']['S3Key']}"
+
+    def _json(self, name: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        return document
+
+
+@dataclass
+class Deployment:
+    aws: EmulatedAws
+    assembly: Assembly
+    scratch: Path
+    registry: str  # the address of what stands in for ECR
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        docker = self.scratch / "docker"
+        docker.write_text(DOCKER, encoding="utf-8")
+        docker.chmod(0o755)
+        return {**self.aws.variables, "AWS_ENDPOINT_URL_ECR": self.registry, "CDK_DOCKER": str(docker)}
+
+    def bootstrap(self) -> None:
+        self._cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}")
+
+    def deploy(self) -> str:
+        """What the CLI said, from its outputs on. Raises DeployError."""
+        told = self.scratch / "outputs.json"
+        said = self._cdk("deploy", STACK, "--require-approval", "never", "--outputs-file", str(told))
+        self.outputs = json.loads(told.read_text(encoding="utf-8"))[STACK]
+        return said[said.find("Outputs:") :]
+
+    def docker_calls(self) -> list[list[str]]:
+        """What the CLI asked of Docker, which builds nothing here."""
+        lines = (self.scratch / "docker.log").read_text(encoding="utf-8").splitlines()
+        return [line.split() for line in lines]
+
+    def pushed(self) -> list[str]:
+        return [call[1] for call in self.docker_calls() if call[0] == "push"]
+
+    def destroy(self) -> str:
+        """As `make destroy`. Raises DeployError."""
+        return _run(
+            [sys.executable, "-m", "tools.destroy", "--yes"],
+            self.environment,
+        )
+
+    def access_code(self) -> str:
+        """As `make code` says it, and the very command that the deploy prints."""
+        python, *rest = self.outputs["AccessCode"].split()
+        assert python == ".venv/bin/python", self.outputs["AccessCode"]
+        printed = _run([sys.executable, *rest], self.environment).strip()
+        assert printed == _run([sys.executable, "-m", "tools.code"], self.environment).strip()
+        return printed
+
+    def logs(self) -> str:
+        """As `make logs`, of the last minutes. Containers here don't write there: a line is put in first."""
+        logs = self.aws.client("logs")
+        for group in ("PrologueLogs", "ModelLogs"):
+            names = {"logGroupName": self.outputs[group], "logStreamName": "here"}
+            logs.create_log_stream(**names)
+            event = {"timestamp": int(time.time() * 1000), "message": f"this is in {group}"}
+            logs.put_log_events(**names, logEvents=[event])
+        said = _run([sys.executable, "-m", "tools.logs", "--no-follow"], self.environment)
+        assert "prologue: this is in PrologueLogs" in said, said
+        assert "this is in ModelLogs" in said, said
+        return said
+
+    def _cdk(self, *arguments: str) -> str:
+        return _cdk(
+            *arguments, "--app", str(self.assembly.folder), "--progress", "events", **self.environment
+        )
+
+
+def _cdk(*arguments: str, **more: str) -> str:
+    return _run([*cli(), *arguments, "--no-notices", "--no-color"], more)
+
+
+def _run(command: list[str], more: Mapping[str, str]) -> str:
+    """Raises DeployError."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=environment(more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        said = (late.stdout or b"")[-3000:]
+        raise DeployError(f"{command[2:5]} took more than {LIMIT_S} s; it said:\n{said!r}") from None
+    if done.returncode:
+        raise DeployError(f"{' '.join(map(os.path.basename, command[:6]))} failed:\n{done.stdout[-3000:]}")
+    return done.stdout

@@ -1,0 +1,63 @@
+"""What `make test-image` looks for in an image, looked for in made-up ones."""
+
+import tarfile
+
+import pytest
+
+from tests.image.contents import uncompiled, unreadable, unwanted
+
+WHOLE = [
+    "usr/bin/python3",
+    "usr/lib/python3/dist-packages/tests/test_base.py",  # the base's own affair
+    "opt/packages/numpy/testing/__init__.py",
+    "opt/packages/numpy/testing/__pycache__/__init__.cpython-313.pyc",
+    "var/task/lambda_image/engine/native/compiled/libcurtain-aarch64.so",
+    "opt/bundle/weights.bin",
+]
+
+
+def test_nothing_is_wrong_with_what_belongs_there() -> None:
+    assert unwanted(WHOLE) == []
+    assert uncompiled(WHOLE) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("usr/bin/gcc-14", "a compiler"),
+        ("usr/local/bin/clang", "a compiler"),
+        ("opt/packages/ziglang/zig", "a compiler"),
+        ("opt/packages/torch/__init__.py", "torch"),
+        ("opt/packages/nvidia/cublas/lib/libcublas.so.12", "CUDA"),
+        ("root/.cache/pip/http/1", "a cache"),
+        ("var/lib/apt/lists/a_Packages", "a cache"),
+        ("opt/bundle/model.safetensors", "a checkpoint, or its downloader"),
+        ("opt/packages/huggingface_hub/__init__.py", "a checkpoint, or its downloader"),
+        ("opt/packages/numpy/_core/tests/test_umath.py", "tests"),
+        ("opt/packages/numpy/conftest.py", "tests"),
+        ("var/task/lambda_image/engine/native/sdot.cpp", "sources of the native library"),
+        ("var/task/.env", "a secret's usual place"),
+        ("var/task/.git/config", "a secret's usual place"),
+    ],
+)
+def test_what_does_not_is_found_and_named(path: str, what: str) -> None:
+    assert unwanted([*WHOLE, path]) == [f"{what}: {path}"]
+
+
+def test_a_module_without_bytecode_is_found() -> None:
+    assert uncompiled([*WHOLE, "var/task/session/step.py"]) == ["var/task/session/step.py"]
+
+
+def test_what_another_user_cannot_read_is_found() -> None:
+    def member(mode: int, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+        info = tarfile.TarInfo()
+        info.mode, info.type = mode, kind
+        return info
+
+    members = {
+        "var/task/open": member(0o644),
+        "var/task/closed": member(0o640),
+        "opt/folder": member(0o754, tarfile.DIRTYPE),
+        "etc/shadow": member(0o600),
+    }
+    assert unreadable(members) == ["var/task/closed", "opt/folder"]
