@@ -31,7 +31,7 @@ native: $(VENV)/.run  ## compile the native library, if it isn't yet
 	$(BIN)/python -m lambda_image.engine.native.build $(ARGS)
 
 test: check $(VENV)/.native  ## all checks and tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 simulate: $(VENV)/.test  ## play N=1000000 schedules with injected faults, and plant bugs; the last line is JSON
 	@exec $(BIN)/python -m tests.sim --schedules $(or $(N),1000000) $(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -155,8 +155,8 @@ class Greeting:
         except Conflict:
             self._store.erase(session)
             first = self._store.session_of(visitor.connection_id, now)
-            if first is None:
-                raise
+            if first is None:  # this took so long that the connection has ended since
+                raise Refusal("no_session") from None
             return self.repeat(visitor, first)
 
     def _leave(self, visitor: Visitor, session_id: str | None) -> None:
