@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lambda_image import direct
 from lambda_image.holding import Holding, patiently
 from lambda_image.meter import INIT_S
 from lambda_image.narrator import Narrator
@@ -79,10 +78,6 @@ class ModelService:
             since = holding.slot.meter.since
         self._unbooked_s = self._tasks.monotonic() - since
         return {"told": told, "sessions": sessions, "left": left}
-
-    def about(self) -> dict[str, Any]:
-        """As `direct.about`."""
-        return direct.about(self._model)
 
     def _seated(self, session_id: str, event: Input, deadline: float) -> Session | None:
         """The session, if its seat is ours now."""

@@ -38,30 +38,12 @@ from session.requests import (
     Say,
     Skip,
     Stop,
+    StoryRequest,
     SwitchModel,
     Undo,
     Wake,
 )
 from session.runner import Runner
-
-Request = (
-    Answer
-    | Skip
-    | Pause
-    | Say
-    | Stop
-    | Continue
-    | Retry
-    | Edit
-    | NotFaq
-    | Undo
-    | SwitchModel
-    | Rename
-    | Export
-    | Delete
-    | Wake
-    | Ping
-)
 
 
 class Requests:
@@ -85,7 +67,7 @@ class Requests:
         self._memory_mb = memory_mb
         self._model_memory_mb = model_memory_mb
 
-    def handle(self, session: Session, frame: Request) -> None:
+    def handle(self, session: Session, frame: StoryRequest) -> None:
         """Raises Refusal."""
         session_id, apply = session.session_id, self._runner.apply
         match frame:

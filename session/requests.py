@@ -163,9 +163,9 @@ class Ping(ClientFrame):
     turn_id: Id | None = None
 
 
-ClientMessage = Annotated[
-    Hello
-    | Answer
+# About the story that the connection speaks for.
+StoryRequest = (
+    Answer
     | Skip
     | Pause
     | Say
@@ -176,13 +176,14 @@ ClientMessage = Annotated[
     | NotFaq
     | Undo
     | SwitchModel
-    | SwitchWorld
-    | ListSessions
     | Rename
     | Export
     | Delete
     | Wake
-    | Ping,
+    | Ping
+)
+ClientMessage = Annotated[
+    Hello | SwitchWorld | ListSessions | StoryRequest,
     Field(discriminator="action"),
 ]
 client_frames: TypeAdapter[ClientMessage] = TypeAdapter(ClientMessage)

@@ -1,13 +1,14 @@
 """A decoder small enough to read, whose logits depend on every token before, through the cache's memory."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from lambda_image.engine.bundle.config import ModelConfig
 from lambda_image.engine.decoder import Logits
 from lambda_image.engine.generation.cache import KVCache
+from lambda_image.engine.generation.reply import Piece, ReplyEnd
 
 VOCABULARY = 40
 
@@ -90,3 +91,15 @@ class Letters:
 
     def step(self, token: int) -> str:
         return "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[token % 52]
+
+
+SCENE = [
+    {"role": "system", "content": "You tell a story."},
+    {"role": "user", "content": "I knock at the gate 😀"},
+]
+
+
+def finish(reply: Iterator[Piece]) -> tuple[str, ReplyEnd]:
+    *pieces, last = reply
+    assert last.end is not None
+    return "".join(piece.text for piece in [*pieces, last]), last.end

@@ -1,6 +1,5 @@
 """A reply that goes on from the text it has: in every family's template, known text or not."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,11 @@ from lambda_image.engine.convert.finish import finish_bundle
 from lambda_image.engine.convert.write import write_bundle
 from lambda_image.engine.engine import Engine
 from lambda_image.engine.errors import PromptTooLong
-from lambda_image.engine.generation.reply import Piece, ReplyEnd
 from lambda_image.engine.prefix import Prefixes
 from lambda_image.engine.text.tokens import ChatTokenizer
 from tests.checkpoints import write_checkpoint
-from tests.fakes_engine import FakeDecoder
+from tests.fakes_engine import SCENE, FakeDecoder, finish
 from tests.template_zoo import FAMILIES, write_family
-
-SCENE = [
-    {"role": "system", "content": "You tell a story."},
-    {"role": "user", "content": "I knock at the gate 😀"},
-]
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +27,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def engine(bundle: Path) -> Engine:
     return Engine.load(bundle)
-
-
-def finish(reply: Iterator[Piece]) -> tuple[str, ReplyEnd]:
-    *pieces, last = reply
-    assert last.end is not None
-    return "".join(piece.text for piece in [*pieces, last]), last.end
 
 
 @pytest.mark.parametrize("name", FAMILIES)

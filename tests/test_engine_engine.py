@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,16 +15,11 @@ from lambda_image.engine.convert.finish import finish_bundle
 from lambda_image.engine.convert.write import write_bundle
 from lambda_image.engine.engine import Engine
 from lambda_image.engine.errors import BundleError, PromptError, PromptTooLong
-from lambda_image.engine.generation.reply import Piece, ReplyEnd
 from lambda_image.engine.kernels import open_decoder
 from lambda_image.engine.prefix import Prefixes
 from lambda_image.engine.text.tokens import ChatTokenizer
 from tests.checkpoints import write_checkpoint
-
-SCENE = [
-    {"role": "system", "content": "You tell a story."},
-    {"role": "user", "content": "I knock at the gate 😀"},
-]
+from tests.fakes_engine import SCENE, finish
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +33,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def engine(bundle: Path) -> Engine:
     return Engine.load(bundle)
-
-
-def finish(reply: Iterator[Piece]) -> tuple[str, ReplyEnd]:
-    *pieces, last = reply
-    assert last.end is not None
-    return "".join(piece.text for piece in [*pieces, last]), last.end
 
 
 def test_load_waits_for_the_bytes(bundle: Path) -> None:

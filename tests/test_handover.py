@@ -51,7 +51,7 @@ def test_the_finishing_holder_serves_those_who_wait_in_their_order() -> None:
 
 def test_nobody_is_called_when_too_little_time_is_left() -> None:
     theatre = full_house()
-    theatre.service.about()
+    theatre.about()
     assert theatre.invoke(seconds=limits().turn_room_s - 1) == {"told": 1, "sessions": 1, "left": "released"}
     theatre.runner.apply("q0", Pinged(turn_id=None))  # the slot is free: its own ping claims it
     assert len(theatre.invoked) == 2
@@ -61,7 +61,7 @@ def test_nobody_is_called_when_too_little_time_is_left() -> None:
 
 def test_nobody_is_called_by_a_model_that_is_too_slow_for_the_time_left() -> None:
     theatre = full_house(tokens_per_s=1.0)
-    theatre.service.about()
+    theatre.about()
     assert theatre.invoke(seconds=400)["sessions"] == 1
 
 

@@ -76,7 +76,7 @@ def test_it_does_not_linger_for_a_listener_who_left() -> None:
 @pytest.mark.usefixtures("lingering")
 def test_it_does_not_linger_past_its_deadline_nor_without_a_seat() -> None:
     theatre = Theatre()
-    theatre.service.about()
+    theatre.about()
     theatre.runner.apply("s", Skipped(question_id=None))
     assert theatre.serve(seconds=60) == "released"  # less than a seat's life: nothing to wait for
     lost = Theatre()

@@ -128,7 +128,7 @@ def test_a_reply_that_breaks_fails_its_turn_and_not_the_environment(
 
 def test_a_reply_ends_before_its_invocation_must() -> None:
     theatre = Theatre(Parrot(WORDS * 200, delay=0.02))
-    theatre.service.about()  # awake
+    theatre.about()  # awake
     theatre.runner.apply("s", Skipped(question_id=None))
     assert theatre.serve(seconds=20.3) == "released"
     turn = theatre.store.turns("s")[0]
@@ -151,7 +151,7 @@ def test_a_second_turn_is_begun_only_with_time_for_the_longest_reply() -> None:
     """Four tokens a second were measured: 400 of them and the last 20 s take 120 s."""
     for seconds, left, told in ((119.0, "deadline", 1), (900.0, "released", 2)):
         theatre = Theatre(Parrot(tokens_per_s=4.0))
-        theatre.service.about()
+        theatre.about()
         theatre.runner.apply("s", Skipped(question_id=None))
         theatre.on_post(TurnDone, lambda theatre=theatre: theatre.say("t"))  # type: ignore[misc]
         result = theatre.invoke(seconds=seconds)
@@ -294,10 +294,10 @@ def test_a_reply_that_ran_in_circles_is_complete_and_says_so() -> None:
 
 def test_it_tells_what_serves_and_wakes_for_that() -> None:
     theatre = Theatre()
-    assert theatre.service.about() == {"kernels": "native/parrot"}
+    assert theatre.about() == {"kernels": "native/parrot"}
 
     def load() -> Narrator:
         raise BundleError("the self-test fails")
 
     with pytest.raises(LoadError, match="the self-test fails"):
-        Theatre(load=load).service.about()
+        Theatre(load=load).about()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, TypeVar
 
+from lambda_image import direct
 from lambda_image.engine.generation.reply import FinishReason, Piece, ReplyEnd, ReplyMetrics
 from lambda_image.narrator import Message, Narrator
 from lambda_image.service import ModelService
@@ -90,9 +91,14 @@ class Theatre:
         )
         self.narrator = narrator or Parrot()
         self.tasks = Threads()
-        model = SleepingModel(load or (lambda: self.narrator), Weights(), time.monotonic(), tasks=self.tasks)
-        self.service = ModelService(self.runner, model, tasks=self.tasks)
+        self.model = SleepingModel(
+            load or (lambda: self.narrator), Weights(), time.monotonic(), tasks=self.tasks
+        )
+        self.service = ModelService(self.runner, self.model, tasks=self.tasks)
         self.enter("s", "c")
+
+    def about(self) -> dict[str, object]:
+        return direct.about(self.model)
 
     def enter(self, session_id: str, connection_id: str) -> None:
         """Another listener comes."""
