@@ -31,6 +31,8 @@ from tests.listening import (
     until,
 )
 
+A_SECOND = 1.1  # after which as many frames again are taken from one connection
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
@@ -84,6 +86,7 @@ def test_bad_frames_get_their_errors_and_harm_nothing(house: House) -> None:
             "frame_too_large"
         )
         assert await refused(client, {"action": "list"}) == "no_subject"
+        await asyncio.sleep(A_SECOND)
         await client.send({"action": "skip"})
         await until(client, tells("opening"))
         await client.send({"action": "stop", "turn_id": "opening"})
@@ -92,6 +95,7 @@ def test_bad_frames_get_their_errors_and_harm_nothing(house: House) -> None:
         assert (
             await refused(client, {"action": "say", "turn_id": "t", "text": "x" * 5_000}) == "text_too_long"
         )
+        await asyncio.sleep(A_SECOND)
         assert await refused(client, {"action": "undo", "turn_id": "opening"}) == "not_last_turn"
         turn = await client.say("Go on.")
         await until(client, lambda frame: isinstance(frame, TurnStarted) and frame.turn_id == turn)
