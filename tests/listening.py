@@ -40,7 +40,7 @@ async def until(client: Client, wanted: Wanted) -> list[Frame]:
     """All frames up to the wanted one."""
     seen: list[Frame] = []
     async for frame in client.frames():
-        print(time.strftime("%X"), frame.wire()[:150])  # shown where the test fails
+        print(time.strftime("%X"), frame.wire()[:100])  # shown where the test fails
         seen.append(frame)
         if wanted(frame):
             return seen
