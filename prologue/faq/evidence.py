@@ -59,7 +59,7 @@ class Evidence:
         likely: Likely,
         left_out: int | None = None,
     ) -> tuple[int, list[float]] | None:
-        """The entry that comes nearest, and what speaks for and against it; None where none comes near.
+        """The entry that is likeliest, and what speaks for and against it; None where none comes near.
 
         Args:
             found: (cosine, row), nearest first. linear: of each entry, and of decoys last.
@@ -67,10 +67,14 @@ class Evidence:
             left_out: the row that is `text` itself.
         """
         agreeing = [(score, row) for score, row in found if self._agrees(text, row)]
-        first = next(((score, row) for score, row in agreeing if self._entries[row] != DECOY), None)
-        if first is None:
+        nearest_of = dict[int, tuple[float, int]]()
+        for score, row in agreeing:
+            nearest_of.setdefault(self._entries[row], (score, row))
+        nearest_of.pop(DECOY, None)
+        if not nearest_of:
             return None
-        entry, floor = self._entries[first[1]], found[-1][0]
+        entry = max(nearest_of, key=lambda number: nearest_of[number][0] + linear[number])
+        first, floor = nearest_of[entry], found[-1][0]
         mine = [score for score, row in agreeing if self._entries[row] == entry]
         theirs = [score for score, row in agreeing if self._entries[row] not in (entry, DECOY)]
         decoys = [score for score, row in found if self._entries[row] == DECOY]

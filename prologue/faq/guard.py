@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prologue.faq.reading import REQUEST, WHETHER, Reader, Reading, Words, stem
+from prologue.faq.reading import REQUEST, WHETHER, Reader, Reading, Words
 
 if TYPE_CHECKING:
     from prologue.world import FaqEntry
@@ -48,7 +48,8 @@ class Guard:
         self._reader = Reader(words, [phrasing for entry in faq for phrasing in entry.phrasings], knows)
         self.meanings = meanings = self._reader.meanings
         self._topics, self._others, self._telling = map(meanings, (words.topics, words.others, words.telling))
-        self._plain = frozenset(word for word in map(stem, words.plain) if self._reader.meaning(word) == word)
+        stems = map(self._reader.stem, words.plain)
+        self._plain = frozenset(word for word in stems if self._reader.meaning(word) == word)
         self._is_plain = plain
         self._rivals = [meanings(row) for row in words.rivals]
         self._places = [

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 LEAST = 3  # phrasings of an entry
@@ -19,7 +18,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 class FaqEntry(BaseModel):
     """A question about Curtain or the session, in several phrasings, and its one answer."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     id: Id
     answer: Text
@@ -29,7 +28,7 @@ class FaqEntry(BaseModel):
 class OwnEntry(BaseModel):
     """What a world says to a question of the house, by its id, or a question that only this world has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     id: Annotated[Id, Field(description="Of the house's entry, or a new one; the same in every language.")]
     answer: Annotated[
@@ -47,6 +46,8 @@ def house(language: str) -> tuple[FaqEntry, ...]:
     path = Path(__file__).with_name(f"house.{language}.yaml")
     if not path.is_file():
         return ()
+    import yaml  # no first line waits for it
+
     entries = yaml.load(path.read_bytes(), yaml.CSafeLoader)
     return TypeAdapter(tuple[FaqEntry, ...]).validate_python(entries)
 

@@ -17,6 +17,7 @@ from prologue.faq.evidence import DECOY
 from prologue.faq.guard import Guard
 from prologue.faq.judge import fit, save
 from prologue.faq.reading import TOLD, Reading, Words
+from prologue.faq.vectors import Vectors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
     from prologue.world import World
 
 FLAT_BELOW = (
-    10_000  # rows: a search of all of them takes a millisecond; above, only clusters nearby are searched
+    12_000  # rows: a search of all of them takes a millisecond; above, only clusters nearby are searched
 )
-RECIPE = "2"  # changes with what is made of the texts, so that older files are not taken for its own
+RECIPE = "4"  # changes with what is made of the texts, so that older files are not taken for its own
 PROBED = 16  # clusters that are searched
 
 
@@ -52,6 +53,12 @@ def index_path(cache_dir: Path, world: "World") -> Path:
 
 def judge_path(index: Path) -> Path:
     return index.with_suffix(".judge.npz")
+
+
+def _files(cache_dir: Path, world: "World") -> list[Path]:
+    """The index, and its judge where the language has words to judge by."""
+    index = index_path(cache_dir, world)
+    return [index, judge_path(index)] if Words.path(world.language).is_file() else [index]
 
 
 def rows(world: "World") -> list[int]:
@@ -81,14 +88,20 @@ def make_index(vectors: "NDArray[np.float32]") -> Any:
 
 
 def ensure_index(
-    cache_dir: Path, world: "World", progress: Callable[[int, int], None] = lambda done, of: None
+    cache_dir: Path,
+    world: "World",
+    progress: Callable[[int, int], None] = lambda done, of: None,
+    *,
+    vectors_dir: Path | None = None,
 ) -> Path:
     """The world's index in `cache_dir`, made if it is not there, with its judge. Raises SourceError.
 
-    `progress`: told of texts that are embedded, of how many.
+    Args:
+        progress: told of texts that are embedded, of how many.
+        vectors_dir: where embeddings are kept for other indexes; by itself `cache_dir`.
     """
     target = index_path(cache_dir, world)
-    if target.is_file():
+    if all(file.is_file() for file in _files(cache_dir, world)):
         return target
     import faiss
 
@@ -96,15 +109,16 @@ def ensure_index(
 
     ensure_embedder(cache_dir)
     embedder = Embedder.load(cache_dir)
+    embed = Vectors(embedder, vectors_dir or cache_dir).many
     texts = phrasings(world) + decoys(world.language)
     if words := Words.load(world.language):
         guard = Guard(words, world.faq, knows=embedder.knows)
         readings = [guard.read(text) for text in texts]
-        vectors = embedder.many(list(map(as_embedded, texts, readings)), progress)
-        fitted = fit(vectors, rows(world), readings, guard, embedder.many)
+        vectors = embed(list(map(as_embedded, texts, readings)), progress)
+        fitted = fit(vectors, rows(world), readings, guard, embed)
         save(judge_path(target), fitted, readings)
     else:
-        vectors = embedder.many(texts, progress)
+        vectors = embed(texts, progress)
     scratch = target.with_name(f".{target.name}.{os.getpid()}.{get_ident()}")
     faiss.write_index(make_index(vectors), str(scratch))
     scratch.replace(target)  # last, because nothing is made again once it is there
@@ -112,10 +126,10 @@ def ensure_index(
 
 
 def load_index(cache_dir: Path, world: "World") -> Any:
-    """The faiss index of `phrasings(world)` and its decoys. Raises NotBuiltError."""
-    path = index_path(cache_dir, world)
-    if not path.is_file():
-        raise NotBuiltError(path, cache_dir)
+    """The faiss index of `phrasings(world)` and its decoys. Raises NotBuiltError, also for its judge."""
+    for file in _files(cache_dir, world):
+        if not file.is_file():
+            raise NotBuiltError(file, cache_dir)
     import faiss
 
-    return faiss.read_index(str(path))
+    return faiss.read_index(str(index_path(cache_dir, world)))

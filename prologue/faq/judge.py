@@ -1,9 +1,9 @@
 """Weighs the evidence: how sure is it that an FAQ entry answers a text?
 
 Fitted when the index is built, to phrasings against decoys, each judged without itself and without whatever
-is almost the same: as a text that nobody thought of will be. Three fits, the same each time: which entry an
-embedding speaks for (ridge), which words are Curtain's (ridge, over their embeddings), and what each piece
-of evidence weighs (logistic regression).
+is almost the same: as a text that nobody thought of will be. Three fits, the same each time: which entry
+embedding and wording speak for (ridge), which words are Curtain's (ridge, over their embeddings), and what
+each piece of evidence weighs (logistic regression).
 """
 
 import json
@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from prologue.faq.evidence import Evidence
 from prologue.faq.guard import Guard
 from prologue.faq.reading import Reading
+from prologue.faq.wording import joined
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +26,9 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 NEAREST = 128  # rows that are looked at
-ALMOST = 0.95  # cosine: rows nearer than that are left out with the text itself
+ALMOST = 0.85  # cosine: rows nearer than that are left out with the text itself
 RIDGE = 2.0
+FOLDS = 5  # of texts with the same content words: a fit to the others says what it would make of them
 BLOCK = 512  # rows compared at once
 STEPS = 30  # of Newton's method
 Embed = Callable[[list[str]], "NDArray[np.float32]"]
@@ -34,7 +37,9 @@ PLAIN = 0.2  # of -1 (of stories) to 1 (of Curtain): how far on this side a word
 
 @dataclass(frozen=True)
 class Fit:
-    """`linear` [WIDTH + 1, entries + 1], `words` [WIDTH + 1]; of the evidence `mean`, `scale`, `weights`."""
+    """`linear` [WIDTH + BUCKETS + 1, entries + 1], `words` [WIDTH + 1]; of the evidence `mean`, `scale`,
+    `weights`.
+    """
 
     linear: "Array"
     words: "Array"
@@ -66,7 +71,7 @@ class Judge:
         self, text: Reading, vector: "NDArray[np.float32]", found: Sequence[tuple[float, int]]
     ) -> tuple[int, float] | None:
         """The entry that comes nearest, and how sure that is (log odds); None where none comes near."""
-        linear = (_with_one(vector) @ self._fit.linear).tolist()
+        linear = (_with_one(joined(vector[None], [text])[0]) @ self._fit.linear).tolist()
         weighed = self._evidence.weighed(text, found, linear, self.likely)
         if weighed is None:
             return None
@@ -88,14 +93,14 @@ def fit(
     rows = np.arange(len(entries))
     wanted = np.zeros((len(entries), max(entries) + 2))
     wanted[rows, np.asarray(entries)] = 1  # DECOY is the last
-    linear, without = _ridge(_with_one(vectors), wanted)
+    linear, without = _ridge(_with_one(joined(vectors, readings)), wanted, list(map(_family, readings)))
     evidence = Evidence(entries, readings, guard.words, guard.meanings)
 
     said = {word: spoken for reading in readings if reading for word, spoken in reading.said.items()}
     words = sorted(said)
     of_words = _with_one(embed([said[word] for word in words]))
     sides = np.array([evidence.side(word) or 0.0 for word in words])
-    weights, guesses = _ridge(of_words, sides[:, None])
+    weights, guesses = _ridge(of_words, sides[:, None], [crc32(word.encode()) for word in words])
     guess = dict(zip(words, guesses[:, 0].tolist(), strict=True))
 
     found, right = [], []
@@ -127,14 +132,22 @@ def _with_one(rows: "NDArray[np.floating]") -> "Array":
     return np.concatenate([rows, np.ones((*rows.shape[:-1], 1))], axis=-1).astype(np.float64)
 
 
-def _ridge(rows: "Array", wanted: "Array") -> tuple["Array", "Array"]:
-    """The weights, and what they would make of each row, had it not been there."""
+def _family(reading: Reading | None) -> int:
+    """The same of texts with the same content words, which hardly differ."""
+    return crc32(" ".join(sorted(reading.content)).encode()) if reading else 0
+
+
+def _ridge(rows: "Array", wanted: "Array", families: list[int]) -> tuple["Array", "Array"]:
+    """The weights, and what they would make of each row, had its fold of the families not been there."""
     import numpy as np
 
-    square = rows.T @ rows + RIDGE * np.eye(rows.shape[1])
-    weights = np.asarray(np.linalg.solve(square, rows.T @ wanted), np.float64)
-    pull = (rows * np.linalg.solve(square, rows.T).T).sum(axis=1, keepdims=True)
-    return weights, (rows @ weights - pull * wanted) / (1 - pull)
+    square, target = rows.T @ rows + RIDGE * np.eye(rows.shape[1]), rows.T @ wanted
+    guesses, folds = np.empty_like(wanted), np.array(families) % FOLDS
+    for fold in range(FOLDS):
+        mine = folds == fold
+        part = rows[mine]
+        guesses[mine] = part @ np.linalg.solve(square - part.T @ part, target - part.T @ wanted[mine])
+    return np.asarray(np.linalg.solve(square, target), np.float64), guesses
 
 
 def _logistic(rows: "Array", right: "Array") -> tuple["Array", "Array", "Array"]:

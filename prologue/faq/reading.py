@@ -1,8 +1,8 @@
-"""What a short English text asks, as far as telling questions apart needs it. Pure; the words are data."""
+"""What a short text asks, as far as telling questions apart needs it. Pure; a language's words are data."""
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,8 +15,6 @@ REQUEST = "request"  # "tell me the price"
 TOLD = "told "  # asks for nothing; the first word follows
 QUOTED = re.compile(r'["“”«»„]')
 CLAUSE_END = re.compile(r"[,;:.!?()…—–]+|\s-\s")
-TAG = re.compile(r"right|yes|correct|or not|(?:is|are|does|do|will|can) not (?:it|this|you|they|there|i)")
-ENDINGS = ("ing", "ed", "es", "s", "e")
 
 
 class Words(BaseModel):
@@ -33,6 +31,10 @@ class Words(BaseModel):
     plain_words: int
     overlap: float
     max_words: int
+    least_letters: int
+    endings: tuple[str, ...]
+    tags: tuple[str, ...]
+    first_person: frozenset[str]
     fillers: tuple[str, ...]
     requests: tuple[str, ...]
     questions: dict[str, str]
@@ -82,7 +84,7 @@ class Reading:
 class Reader:
     """Args:
     vocabulary: texts whose words a misspelt one may have been.
-    knows: whether there is such a word in English.
+    knows: whether there is such a word in English; other languages are hardly known to the tokenizer.
     """
 
     def __init__(
@@ -91,18 +93,23 @@ class Reader:
         self.words = words
         heard = {word for text in vocabulary for word in WORD.findall(text.casefold())}
         meant = heard.union(words.stop_words, *words.synonyms)
-        self._spelling = Spelling(words.shorthand, meant, knows)
-        self._meanings = {stem(word): stem(group[0]) for group in words.synonyms for word in group}
+        self._spelling = Spelling(words.shorthand, meant, knows, words.least_letters)
+        self._meanings = {self.stem(word): self.stem(group[0]) for group in words.synonyms for word in group}
         leads = dict.fromkeys(words.fillers, False) | dict.fromkeys(words.requests, True)
         longest_first = sorted(leads.items(), key=lambda lead: -len(lead[0]))
         self._leads = [(lead.split(), requests) for lead, requests in longest_first]
         self._passed = words.stop_words | words.negations | words.questions.keys()
-        self._of_duration = {self.meaning(word) for word in ("long", *words.durations)}
+        self._of_duration = {self.meaning(word) for word in words.durations}
         self._compounds = re.compile(rf"\b({'|'.join(words.compounds)})\b")
+        self._tag = re.compile("|".join(words.tags))
+
+    def stem(self, word: str) -> str:
+        return stem(word, self.words.endings)
 
     def meaning(self, word: str) -> str:
         """The stem that stands for `word` and its synonyms."""
-        return self._meanings.get(stem(word), stem(word))
+        root = self.stem(word)
+        return self._meanings.get(root, root)
 
     def meanings(self, words: Iterable[str]) -> frozenset[str]:
         return frozenset(map(self.meaning, words))
@@ -113,8 +120,8 @@ class Reader:
             return None
         clauses = [clause.strip() for clause in CLAUSE_END.split(self._plain(text))]
         asked = "?" in text
-        if any(TAG.fullmatch(clause) for clause in clauses[1:]):  # "it's free, isn't it"
-            asked, clauses = True, [clauses[0], *(c for c in clauses[1:] if not TAG.fullmatch(c))]
+        if any(self._tag.fullmatch(clause) for clause in clauses[1:]):  # "it's free, isn't it"
+            asked, clauses = True, [clauses[0], *(c for c in clauses[1:] if not self._tag.fullmatch(c))]
         ask, words, requested = "", list[str](), False
         for clause in clauses:
             tokens, request = self._without_leads(WORD.findall(clause))
@@ -127,7 +134,7 @@ class Reader:
             words += tokens
         if not words:
             return None
-        if not ask and asked and words[0] not in ("i", "we"):
+        if not ask and asked and words[0] not in self.words.first_person:
             ask = WHETHER  # "free?"
         ask = ask or (REQUEST if requested else TOLD + self.meaning(words[0]))
         negative = sum(word in self.words.negations for word in words) % 2 == 1
@@ -177,7 +184,8 @@ class Reader:
         return ""
 
     def _empty(self, words: list[str]) -> bool:
-        return all(word in self._passed or word in self.words.plain or word == "am" for word in words)
+        small = self._passed | self.words.plain | self.words.first_person
+        return all(word in small for word in words)
 
     def _content(self, words: list[str], ask: str) -> dict[str, str]:
         """The words that carry meaning. "the curtain" is a thing in the story, "Curtain" is this program."""
@@ -192,11 +200,11 @@ class Reader:
         return {meaning: word for meaning, word in content.items() if meaning not in passed}
 
 
-def stem(word: str) -> str:
+def stem(word: str, endings: Sequence[str]) -> str:
     """`word` without its inflection, roughly: enough for "stored", "stores" and "storing" to be the same."""
     if word == "here":  # not "her"
         return word
-    for ending in ENDINGS:
+    for ending in endings:
         root = word.removesuffix(ending)
         if root != word and len(root) >= 3:
             doubled = ending in ("ing", "ed") and root[-1] == root[-2] and root[-1] not in "ls"

@@ -1,13 +1,13 @@
 """A text in plain lower-case words: contractions and shorthand written out, slips of the fingers mended."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from string import ascii_lowercase
 
 WORD = re.compile(r"[^\W_]+")
 SHORT = re.compile(r"[\w/]+")
-LEAST = 4  # letters of a word that may have been misspelt: a slip in a shorter one makes too many others
-MOST = 24  # the same: in a longer one there are too many to try
+MOST = 24  # letters of a word that may have been misspelt: in a longer one there are too many to try
 EXPANSIONS = [
     (re.compile(pattern), expansion)
     for pattern, expansion in (
@@ -35,26 +35,33 @@ class Spelling:
     shorthand: what is written for a word.
     meant: the words that a misspelt one may have been.
     knows: whether there is such a word in English; one that there is was not misspelt.
+    least: letters of a word that may have been misspelt; a slip in a shorter one makes too many others.
     """
 
     def __init__(
-        self, shorthand: Mapping[str, str], meant: Collection[str], knows: Callable[[str], bool]
+        self,
+        shorthand: Mapping[str, str],
+        meant: Collection[str],
+        knows: Callable[[str], bool],
+        least: int = 4,
     ) -> None:
+        self._least = least
         self._shorthand = shorthand
         self._meant = meant
         self._knows = knows
 
     def __call__(self, text: str) -> str:
-        text = SHORT.sub(lambda found: self._shorthand.get(found[0], found[0]), text.casefold())
+        text = unicodedata.normalize("NFKC", text).casefold()
+        text = SHORT.sub(lambda found: self._shorthand.get(found[0], found[0]), text)
         for pattern, expansion in EXPANSIONS:
             text = pattern.sub(expansion, text)
         return WORD.sub(lambda found: self._mended(found[0]), text)
 
     def _mended(self, word: str) -> str:
         """`word`, or the only one of `meant` that is one slip away from it."""
-        if not LEAST <= len(word) <= MOST or word in self._meant or self._knows(word):
+        if not self._least <= len(word) <= MOST or word in self._meant or self._knows(word):
             return word
-        found = {other for other in slips(word) if len(other) >= LEAST and other in self._meant}
+        found = {other for other in slips(word) if len(other) >= self._least and other in self._meant}
         return found.pop() if len(found) == 1 else word
 
 
