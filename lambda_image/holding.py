@@ -15,7 +15,6 @@ from session.store import StoreBusy
 
 _T = TypeVar("_T")
 _FIRST_WAIT_S = 0.1
-_LONGEST_WAIT_S = 2.0
 
 
 class Holding:
@@ -88,4 +87,4 @@ def patiently(
             if tasks.monotonic() + wait > deadline:
                 raise
         tasks.sleep(wait)
-        wait = min(2 * wait, _LONGEST_WAIT_S)
+        wait = min(2 * wait, limits().stop_poll_s)  # there may be a stop

@@ -1,6 +1,7 @@
 """What goes wrong in a schedule: each kind of fault with its own chance, drawn from the schedule's seed."""
 
 from collections import Counter
+from collections.abc import Mapping
 from random import Random
 
 # kind of fault: the highest chance, at each occasion, that a schedule may give it
@@ -25,6 +26,8 @@ KINDS = {
     "answer_lost": 0.1,  # applied, and repeated by the client
     "answer_lost_for_good": 0.02,  # applied, and the caller is told that it failed
     "table_slow": 0.05,
+    "delta_late": 0.01,  # a delta is on its way for about as long as its seat lives
+    "table_down": 0.02,  # per second; for a while nobody reaches it
     # hosts
     "light_crash": 0.04,  # before and after every switch
     "light_stall": 0.05,
@@ -46,8 +49,18 @@ KINDS = {
 
 # Those that a client can't tell from its own network being down: it sees nothing while they last.
 BETWEEN = frozenset(
-    ("message_lost", "message_late", "light_crash", "light_stall", "frame_late", "cut", "half_open")
+    (
+        "message_lost",
+        "message_late",
+        "light_crash",
+        "light_stall",
+        "frame_late",
+        "cut",
+        "half_open",
+        "table_down",
+    )
 )
+DOWN_S = (3.0, 15.0, 40.0)
 
 
 class Chaos:
@@ -59,6 +72,7 @@ class Chaos:
         self.random = random
         self.rates = rates
         self.on = True
+        self.down_until = 0.0  # the table is out of reach
         self.hits: Counter[str] = Counter()
         self._forced: Counter[str] = Counter()
 
@@ -69,6 +83,8 @@ class Chaos:
     def hit(self, kind: str) -> bool:
         """Whether it happens now."""
         rate = self.rates.get(kind)
+        if rate is None and not self._forced:
+            return False
         if self._forced and self._forced[kind]:
             self._forced[kind] -= 1
         elif rate is None or not self.on or self.random.random() >= rate:
@@ -79,12 +95,16 @@ class Chaos:
     def calm(self) -> None:
         """From now on nothing goes wrong any more."""
         self.on = False
+        self.down_until = 0.0
         self._forced.clear()
 
 
-def draw_rates(random: Random) -> dict[str, float]:
-    """A few kinds of faults, each more or less often: a schedule in which everything breaks shows little."""
+def draw_rates(random: Random, surely: Mapping[str, float]) -> dict[str, float]:
+    """A few kinds of faults, each more or less often: a schedule in which everything breaks shows little.
+
+    `surely`: those that have to be there, with their chances."""
     share = random.choice((0.0, 0.1, 0.25, 0.5))
-    return {
+    rates = {
         kind: highest * random.random() ** 1.5 for kind, highest in KINDS.items() if random.random() < share
     }
+    return {**rates, **surely}

@@ -34,9 +34,19 @@ class Client:
     """
 
     def __init__(
-        self, name: str, gateway: Gateway, witness: "Witness", random: Random, story: Story | None = None
+        self,
+        name: str,
+        gateway: Gateway,
+        witness: "Witness",
+        random: Random,
+        story: Story | None = None,
+        *,
+        address: str = "",
+        subject: str | None = None,
     ) -> None:
         self.name = name
+        self.address = address
+        self.subject = subject
         self.story = story or Story()
         self.gateway = gateway
         self.witness = witness
@@ -45,6 +55,7 @@ class Client:
         self.connection: Connection | None = None
         self.gone = False  # left for ever
         self.settling = False  # does nothing new; pings all the time
+        self.still = False  # does nothing new, and pings as seldom as it may
         self.greeted = False  # the answer to this connection's hello has come, snapshot included
         self.ok_since = 0.0  # when it came
         self.asked_at = 0.0  # when something was sent that must be answered; 0 if it was
@@ -184,7 +195,7 @@ class Client:
         if self.gone:
             return
         now = self.now.now
-        self.now.after(0.4 + 0.6 * self.random.random(), self._tick)
+        self.now.after((6.0 if self.still else 0.4) + 0.6 * self.random.random(), self._tick)
         if self.connection is None:
             if now >= self.retry_at:
                 self.connect()
@@ -195,7 +206,7 @@ class Client:
             self.hello()
         elif self.greeted and now >= self.ping_at:
             self.ping()
-        elif self.greeted and not self.settling:
+        elif self.greeted and not self.settling and not self.still:
             self.act()
 
     def ping(self) -> None:

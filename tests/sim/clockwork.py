@@ -15,26 +15,36 @@ EPOCH = 1_760_000_000.0  # when all stories begin
 
 
 class Clockwork:
-    """What is due, in order. `now` is in seconds; `hub` is the greenlet that calls `run`."""
+    """What is due, in order. `now` is in seconds since `epoch`; `hub` is the greenlet that calls `run`."""
 
-    def __init__(self) -> None:
+    def __init__(self, epoch: float = EPOCH) -> None:
         self.now = 0.0
+        self.epoch = epoch
         self.hub = getcurrent()
         self.hosts: list[Host] = []  # with work
         self.running: Work | None = None
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
+        self._until = 0.0
 
     def after(self, seconds: float, work: Callable[[], None]) -> None:
         heapq.heappush(self._due, (self.now + seconds, next(self._order), work))
 
     def run(self, until: float) -> None:
         """Runs whatever is due before `until`."""
-        due = self._due
+        due, self._until = self._due, until
         while due and due[0][0] <= until:
             self.now, _, work = heapq.heappop(due)
             work()
         self.now = max(self.now, until)
+
+    def skip(self, seconds: float) -> bool:
+        """Lets so much time pass if nothing else is due meanwhile; else nobody knows who comes first."""
+        then = self.now + seconds
+        if then > self._until or (self._due and self._due[0][0] <= then):
+            return False
+        self.now = then
+        return True
 
     def end(self) -> None:
         """Ends all work wherever it is: nothing of it stays in memory."""
@@ -123,6 +133,7 @@ class Host:
         self.clockwork = clockwork
         self.name = name
         self.is_model = name.startswith("model")
+        self.began = clockwork.now
         self.skew = skew
         self.dead = False
         self.frozen = 0  # how many reasons there are
@@ -130,6 +141,7 @@ class Host:
         self.held: list[tuple[Work, int]] = []
         self.struck = False  # by a fault that may make its work fail
         self.hindered = 0.0  # until when faults hold it up
+        self.hindered_since = 0.0
         self.on_death: Callable[[], None] = lambda: None
 
     def current(self) -> Work:
@@ -168,19 +180,26 @@ class Host:
 
     def clock(self) -> float:
         """Epoch seconds, as this host believes."""
-        return EPOCH + self.clockwork.now + self.skew
+        return self.clockwork.epoch + self.clockwork.now + self.skew
 
     def stall(self, seconds: float) -> None:
         """A fault: everything on this host stands still for so long."""
-        self.hindered = max(self.hindered, self.clockwork.now + seconds)
+        self.hinder(seconds)
         self.freeze()
         self.clockwork.after(seconds, self.thaw)
         self.sleep(0.0)
 
     def dawdle(self, seconds: float) -> None:
         """A fault: this piece of work waits for so long."""
-        self.hindered = max(self.hindered, self.clockwork.now + seconds)
+        self.hinder(seconds)
         self.sleep(seconds)
+
+    def hinder(self, seconds: float) -> None:
+        """A fault holds its work up for so long."""
+        now = self.clockwork.now
+        if now > self.hindered + 1.0:  # else it is one hindrance after the other
+            self.hindered_since = now
+        self.hindered = max(self.hindered, now + seconds)
 
     # ---- Tasks ----
 
@@ -188,7 +207,10 @@ class Host:
         return self.clockwork.now
 
     def sleep(self, seconds: float) -> None:
-        self.current().wait(max(0.0, seconds))
+        me, seconds = self.current(), max(0.0, seconds)
+        self.breathe()
+        if self.frozen or not self.clockwork.skip(seconds):
+            me.wait(seconds)
 
     def spawn(self, name: str, work: Callable[[], None]) -> Work:
         self.breathe()
@@ -224,6 +246,3 @@ class Bell:
         if self._waiting is not None:
             work, ticket = self._waiting
             self._host.clockwork.after(0.0, partial(work.resume, ticket))
-
-
-EPOCH = 1_760_000_000.0  # when all stories begin

@@ -150,6 +150,7 @@ class ModelFunction:
         host.on_death = partial(self._died, environment)
         deadline = self._clockwork.now + self._limit_s
         number = environment.invocations
+        self._witness.payroll.begins(host, event.session_id, self._limit_s)
         self._clockwork.after(self._limit_s, lambda: self._time_out(environment, number))
 
         def serve() -> None:
@@ -166,16 +167,21 @@ class ModelFunction:
             except Exception as error:
                 self._witness.accuse(f"{host.name} failed: {error!r}")
             environment.event = None
+            self._witness.payroll.ends(host)
             host.freeze()
             self.ended(host)
 
         host.spawn("invoke", serve)
 
     def _time_out(self, environment: Environment, number: int) -> None:
-        if environment.event is not None and environment.invocations == number:
-            environment.host.die()
+        host = environment.host
+        if environment.event is not None and environment.invocations == number and not host.dead:
+            if not host.struck and host.hindered < self._clockwork.now - self._limit_s:
+                self._witness.accuse(f"{host.name} ran into the end of its invocation")
+            host.die()
 
     def _died(self, environment: Environment) -> None:
+        self._witness.payroll.ends(environment.host)
         self.environments.remove(environment)
         if environment.event is not None:
             self._report(environment.event, "RetriesExhausted")

@@ -9,6 +9,7 @@ from lambda_image.engine.generation.reply import Piece, ReplyEnd, ReplyMetrics
 from lambda_image.narrator import Message
 from tests.sim.chaos import Chaos
 from tests.sim.clockwork import Host
+from tests.sim.themes import Theme
 
 if TYPE_CHECKING:
     from tests.sim.witness import Witness
@@ -28,14 +29,15 @@ class Pace:
     words: int
 
 
-def draw_pace(random: Random) -> Pace:
-    if random.random() < 0.05:  # a slow model, and a long reply
-        return Pace(load_s=3.0, chunk_s=0.9, token_s=0.9, chunks=4, words=150)
+def draw_pace(random: Random, theme: Theme) -> Pace:
+    if theme.slow:
+        return Pace(load_s=3.0, chunk_s=0.9, token_s=0.9, chunks=4, words=250)
+    loads_s = theme.loads_s or (0.3, 0.9, 2.0, 6.0, 50.0 if random.random() < 0.2 else 3.0)
     return Pace(
-        load_s=random.choice((0.3, 0.9, 2.0, 6.0, 50.0 if random.random() < 0.2 else 3.0)),
-        chunk_s=random.choice((0.02, 0.3, 0.9)),
+        load_s=random.choice(loads_s),
+        chunk_s=0.9 if theme.slow_prefill else random.choice((0.02, 0.3, 0.9)),
         token_s=random.choice((0.02, 0.08, 0.3)),
-        chunks=random.randrange(5),
+        chunks=6 if theme.slow_prefill else random.randrange(5),
         words=random.choice((3, 12, 40)),
     )
 
@@ -63,13 +65,14 @@ class Numbers:
         random, pace = self._chaos.random, self._pace
         self._reads(self._host, messages, continued)
         words = min(max_tokens, 1 + random.randrange(pace.words))
-        cancelled, said = False, 0
+        cancelled, said, decode_s = False, 0, 0.0
         for step in range(pace.chunks + words):
             if should_stop():
                 cancelled = True
                 break
             self._witness.computes(self._host)
             self._host.sleep(pace.chunk_s if step < pace.chunks else pace.token_s)
+            decode_s += pace.token_s if step > pace.chunks else 0.0
             if self._chaos.hit("reply_breaks"):
                 self._host.struck = True
                 raise RuntimeError("the reply breaks (injected)")
@@ -78,7 +81,7 @@ class Numbers:
                 self._said += 1
                 yield Piece(f"{self._host.name}.{self._said}{ASTRAL} ")
         reason = random.choice(("stop", "stop", "length", "loop"))
-        metrics = ReplyMetrics(prompt_tokens=9, dropped_turns=0, completion_tokens=said)
+        metrics = ReplyMetrics(prompt_tokens=9, dropped_turns=0, completion_tokens=said, decode_s=decode_s)
         yield Piece("", ReplyEnd("cancelled" if cancelled else reason, metrics))  # type: ignore[arg-type]
 
     def about(self) -> dict[str, object]:

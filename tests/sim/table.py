@@ -44,8 +44,9 @@ class Table:
         host, chaos = self._host, self._chaos
         switch(host, chaos)
         host.sleep(0.002 + 0.01 * chaos.random.random())
-        if chaos.hit("throttled"):
+        if chaos.hit("throttled") or host.monotonic() < chaos.down_until:
             host.struck = True
+            host.hinder(0.0)
             raise StoreBusy("injected")
         if chaos.hit("table_slow"):
             host.dawdle(chaos.random.choice((0.3, 2.0, 8.0)))
@@ -106,13 +107,19 @@ class Table:
                 return found
             raise SeatLost(session.session_id)
 
+        if self._chaos.hit("delta_late"):
+            self._host.dawdle(self._chaos.random.uniform(80.0, 130.0))
         return self._request(write, again)
 
     def turns(self, session_id: str, now: float = 0.0) -> list[Turn]:
         return self._request(lambda: self._memory.turns(session_id, now), written=False)
 
     def erase(self, session: Session) -> None:
-        self._request(lambda: self._memory.erase(session))
+        def write() -> None:
+            self._memory.erase(session)
+            self._witness.wiped.add(session.session_id)
+
+        self._request(write)
 
     # ---- connections ----
 
@@ -149,7 +156,11 @@ class Table:
         return self._request(lambda: self._memory.count_session(address, now))
 
     def spend(self, purses: Sequence[str], seconds: float, now: float) -> None:
-        self._request(lambda: self._memory.spend(purses, seconds, now))
+        def write() -> None:
+            self._memory.spend(purses, seconds, now)
+            self._witness.payroll.booked(self._memory.purses, self._host.monotonic())
+
+        self._request(write)
 
     def spent(self, purses: Sequence[str], now: float) -> list[float]:
         return self._request(lambda: self._memory.spent(purses, now), written=False)

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from lambda_image.narrator import Message
-from prologue.world import World
 from session.record import Phase, Session
 from tests.fakes import MemoryStore
+from tests.sim.clockwork import Clockwork
 from tests.sim.functions import ModelFunction
 from tests.sim.listener import Listener
-from tests.sim.witness import Version, Witness
+from tests.sim.offer import world
+from tests.sim.witness import SKEW_S, Version, Witness
 
 SEEN_S = 30.0
 BUSY = ("starting", "loading", "full", "ready")
@@ -32,21 +33,20 @@ def prompt(
     version: Version,
     messages: Sequence[Message],
     continued: str,
-    world: World,
 ) -> None:
     """The model reads the facts, the newest told version of every turn before, and what was said: no more."""
     live = session.live
     if live is None or version != (session.session_id, live.turn_id, live.version):
         return
-    told = {}
+    told, story = {}, world(session.world, session.language)
     for key, (_, turn) in sorted(witness.ended.items(), key=lambda item: (item[1][1].number, item[0][2])):
         if key[0] == session.session_id and key not in witness.removed and turn.text.strip():
             told[turn.number] = turn
-    expected = [("system", world.render_system(session.dialogue.facts()))]
+    expected = [("system", story.render_system(session.dialogue.facts()))]
     for number, turn in sorted(told.items()):
         if number < live.number and turn.source == "model":
-            expected += [("user", turn.said or world.opening_prompt), ("assistant", turn.text)]
-    expected.append(("user", live.said or world.opening_prompt))
+            expected += [("user", turn.said or story.opening_prompt), ("assistant", turn.text)]
+    expected.append(("user", live.said or story.opening_prompt))
     read = [(message["role"], message["content"]) for message in messages]
     if read != expected:
         witness.accuse(f"{version} was told after reading {read}, not {expected}")
@@ -54,8 +54,11 @@ def prompt(
         witness.accuse(f"{version} goes on from {continued!r}, not from {live.text[: live.continued]!r}")
 
 
-def unquiet(memory: MemoryStore, listeners: Sequence[Listener], models: Sequence[ModelFunction]) -> list[str]:
+def unquiet(
+    memory: MemoryStore, listeners: Sequence[Listener], models: Sequence[ModelFunction], clockwork: Clockwork
+) -> list[str]:
     """What is still going on, in a few words each."""
+    surely = clockwork.epoch + clockwork.now + SKEW_S
     left = [f"{e.host.name} works" for m in models for e in m.environments if e.event is not None]
     for listener in listeners:
         if listener.gone:
@@ -70,9 +73,14 @@ def unquiet(memory: MemoryStore, listeners: Sequence[Listener], models: Sequence
             left.append(f"{name} is in a story that is gone")
         elif session.live or session.model.state in BUSY:
             left.append(f"{session.session_id}: {session.live} {session.model} {session.seat}")
-        elif session.phase is Phase.AWAITING and session.model.state != "failed":
+        elif session.phase is Phase.AWAITING and not _given_up(session, surely):
             left.append(f"{session.session_id} awaits the opening scene")
     return left
+
+
+def _given_up(session: Session, surely: float) -> bool:
+    """Nobody comes by themselves: the start has failed, or the day's model seconds are spent."""
+    return session.model.state == "failed" or session.model.rests_until > surely
 
 
 def compare(witness: Witness, memory: MemoryStore, listener: Listener) -> None:

@@ -5,13 +5,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from session.events import ErrorFrame, Frame, TurnDelta, TurnDone, TurnStarted
+from session.events import (
+    ErrorFrame,
+    Frame,
+    SessionList,
+    SessionReady,
+    SessionSnapshot,
+    TurnDelta,
+    TurnDone,
+    TurnStarted,
+)
 from session.limits import limits
-from session.record import OPENING_TURN, LiveTurn, Session, Turn
+from session.record import OPENING_TURN, LiveTurn, Phase, Session, Turn
 from tests.sim.clockwork import Clockwork, Host
+from tests.sim.payroll import Payroll
 
 if TYPE_CHECKING:
-    pass
+    from tests.sim.gateway import Connection
 
 SKEW_S = 60.0  # at most so far apart are any two clocks
 STOP_S = 0.5
@@ -26,6 +36,7 @@ class Mind:
     seats: dict[str, tuple[int, str]] = field(default_factory=dict)  # by session: epoch and holder
     texts: dict[Version, str] = field(default_factory=dict)
     telling: Version | None = None
+    continued: int = 0  # of that text, what it goes on from
 
 
 class Witness:
@@ -34,8 +45,11 @@ class Witness:
         self.found: list[str] = []
         self.trace: list[str] | None = None
         self.minds: defaultdict[str, Mind] = defaultdict(Mind)
-        self.created: set[str] = set()
+        self.payroll = Payroll()
+        self.room_s = 0.0  # with less of its time left a holder need not begin another turn
+        self.created: dict[str, tuple[float, str | None]] = {}  # when, and for whom who has signed in
         self.deleted: dict[str, float] = {}
+        self.wiped: set[str] = set()  # with everything that the table kept of them
         self.erased: set[str] = set()  # of the deleted ones, those whose listener was told so
         self.begun: set[Version] = set()
         self.ended: dict[Version, tuple[float, Turn]] = {}
@@ -47,7 +61,10 @@ class Witness:
         self.is_open: Callable[[str, str], bool] = lambda connection_id, session_id: False
         self.epochs: dict[str, tuple[int, float]] = {}  # the newest, and since when
         self.sessions_at: defaultdict[str, list[str]] = defaultdict(list)  # by connection
+        self.line_of: Callable[[str], Connection | None] = lambda connection_id: None
         self.stopped_by_listener: set[tuple[str, str]] = set()
+        self._back: dict[str, float] = {}  # by session, since when its listener has been there
+        self._refused: dict[tuple[str, str, Version], int] = {}  # offsets of refused deltas
         self._excess: defaultdict[tuple[str, str, Version], int] = defaultdict(int)
 
     @property
@@ -78,7 +95,7 @@ class Witness:
         if before is None:
             if session_id in self.created:
                 self.accuse(f"{host.name} made {session_id} anew after it was erased")
-            self.created.add(session_id)
+            self.created[session_id] = self.now, after.subject
         elif before.deleted and (not after.deleted or archive):
             self.accuse(f"{host.name} brought something of the deleted {session_id} back")
         if after.deleted:
@@ -122,7 +139,9 @@ class Witness:
         if after.live.status == "running":
             mind.texts[new] = after.live.text
             if host.is_model and (old != new or not _running(before)):
-                mind.telling = new
+                mind.telling, mind.continued = new, after.live.continued
+                if not host.name.startswith(f"model-{after.model_name}-"):
+                    self.accuse(f"{host.name} tells {new}, and {after.model_name} was chosen")
 
     def _seats(self, host: Host, mind: Mind, before: Session | None, after: Session) -> None:
         session_id, seat = after.session_id, after.seat
@@ -132,18 +151,33 @@ class Witness:
             return
         if seat.holder and (seat.epoch, seat.holder) != (before.seat.epoch, before.seat.holder):
             mind.seats[session_id] = seat.epoch, seat.holder  # claimed
-        elif _tells(before, after):
+            self.payroll.seated(host, session_id)
+            return
+        if before.seat.holder and not seat.holder and seat.epoch == before.seat.epoch:
+            self._released(host, after)
+        if _tells(before, after):
             held = mind.seats.get(session_id)
             if held != (before.seat.epoch, before.seat.holder):
                 self.accuse(f"{host.name} wrote {session_id} with {held} while the seat was {before.seat}")
 
+    def _released(self, host: Host, after: Session) -> None:
+        """A holder may leave waiting work only to others that have more time, or if nobody listens."""
+        works = after.live is not None or after.phase is Phase.AWAITING
+        seen_at = host.hindered_since if host.hindered > self.now - LEISURE_S else self.now
+        there_s = seen_at - self._back.get(after.session_id, self.now)
+        own = host.name.startswith(f"model-{after.model_name}-")
+        if works and own and there_s > LEISURE_S and self.payroll.left_s(host) > self.room_s:
+            self.accuse(f"{host.name} left {after.session_id} while work waits there")
+
     def _connection(self, host: Host, before: Session | None, after: Session) -> None:
         was = before.connection_id if before else None
         if after.connection_id is None:
+            self._back.pop(after.session_id, None)
             self.gone.setdefault(after.session_id, (self.now, host.skew))
             if was is not None and self.is_open(was, after.session_id):
                 self.accuse(f"{host.name} took the open connection {was} from {after.session_id}")
         else:
+            self._back.setdefault(after.session_id, self.now)
             self.gone.pop(after.session_id, None)
             known = self.sessions_at[after.connection_id]
             if after.session_id not in known:
@@ -168,16 +202,23 @@ class Witness:
 
     # ---- posts ----
 
-    def posted(self, host: Host, connection_id: str, frame: Frame, size: int) -> None:
+    def posted(self, host: Host, connection_id: str, frame: Frame) -> None:
         if self.trace is not None:
             self.note(host.name, f"-> {connection_id} {frame!r}"[:240])
         if isinstance(frame, ErrorFrame) and frame.code == "internal" and not host.struck:
             self.accuse(f"{host.name} answered with an internal error, and nothing was wrong there")
+        if isinstance(frame, SessionReady):
+            self._greeted(host, connection_id, frame.session_id)
+        elif isinstance(frame, SessionList):
+            self._listed(host, connection_id, frame)
+        elif isinstance(frame, SessionSnapshot):
+            for known in [known for known in self._refused if known[1] == connection_id]:
+                del self._refused[known]
         if not isinstance(frame, TurnStarted | TurnDelta | TurnDone):
             return
         versions = [(s, frame.turn_id, frame.version) for s in self.sessions_at[connection_id]]
         if isinstance(frame, TurnDelta):
-            self._delta(host, versions, frame)
+            self._delta(host, connection_id, versions, frame)
         elif isinstance(frame, TurnDone):
             ends = [self.ended[v][1] for v in versions if v in self.ended]
             if not any((t.status, len(t.text)) == (frame.status, frame.length) for t in ends):
@@ -185,12 +226,39 @@ class Witness:
         elif not any(v in self.begun or v in self.ended for v in versions):
             self.accuse(f"{host.name} told a beginning that is not stored: {frame!r}")
 
-    def _delta(self, host: Host, versions: list[Version], frame: TurnDelta) -> None:
+    def _greeted(self, host: Host, connection_id: str, session_id: str) -> None:
+        _, owner = self.created[session_id]
+        line = self.line_of(connection_id)
+        if line is not None and owner not in (None, line.line.subject):
+            self.accuse(f"{host.name} greeted {line.line.subject} in {session_id}, which is {owner}'s")
+
+    def _listed(self, host: Host, connection_id: str, frame: SessionList) -> None:
+        """Exactly the stories of whoever asks: but for those that come or go just now."""
+        line, listed = self.line_of(connection_id), {view.session_id for view in frame.sessions}
+        subject = line.line.subject if line is not None else None
+        before = min(self.now, host.began) - 0.1
+        own = {known for known, (_, owner) in self.created.items() if owner == subject}
+        gone = {known for known, since in self.deleted.items() if since < before}
+        due = {known for known in own - self.wiped - set(self.deleted) if self.created[known][0] < before}
+        if listed - own or listed & gone or due - listed:
+            self.accuse(f"{host.name} listed {listed} for {subject}: {due} are due, {gone} gone")
+
+    def refused(self, host: Host, connection_id: str, frame: TurnDelta) -> None:
+        """The gateway did not take it: it goes out with what comes next."""
+        mind = self.minds[host.name]
+        telling = mind.telling
+        if telling is not None and frame.offset >= mind.continued:  # what was there before, any hello tells
+            self._refused.setdefault((host.name, connection_id, telling), frame.offset)
+
+    def _delta(self, host: Host, connection_id: str, versions: list[Version], frame: TurnDelta) -> None:
         texts = self.minds[host.name].texts
         mine = [v for v in versions if v in texts]
         if not any(texts[v][frame.offset : frame.offset + len(frame.text)] == frame.text for v in mine):
             self.accuse(f"{host.name} posted what it had not stored: {frame!r}")
         telling = self.minds[host.name].telling
+        refused = self._refused.pop((host.name, connection_id, telling), None) if telling in mine else None
+        if refused is not None and frame.offset > refused:
+            self.accuse(f"{host.name} dropped {telling} from {refused} to {frame.offset}")
         stopped = self.stops.get(telling) if telling and telling in mine else None
         if stopped is not None and self.now > max(stopped, host.hindered) + STOP_S:
             self.accuse(f"{host.name} posted {telling} {self.now - stopped:.2f} s after its stop was stored")
