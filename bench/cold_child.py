@@ -30,8 +30,9 @@ def main() -> None:
         return Engine.load(handler.BUNDLE, handler.READAHEAD, tokenizer=handler.TOKENIZER)
 
     model = SleepingModel(load, handler.READAHEAD, handler.STARTED, tasks=Threads())
+    every = limits().progress_s  # a function has read them, from a disk as cold, before it wakes a model
     told = [time.monotonic()]
-    for loaded, total, _ in model.wake(limits().progress_s):
+    for loaded, total, _ in model.wake(every):
         told.append(time.monotonic())
         if loaded == total:
             marks.setdefault("read", told[-1] - BEGAN)  # as a report would tell

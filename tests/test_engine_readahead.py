@@ -13,6 +13,7 @@ import pytest
 from bench.pagecache import resident_bytes
 from lambda_image.engine.bundle import readahead
 from lambda_image.engine.bundle.readahead import ReadAhead
+from lambda_image.engine.errors import EngineError
 
 
 @pytest.fixture
@@ -22,25 +23,47 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_reads_everything(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readahead, "FIRST", 300_000)
+@pytest.fixture
+def no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load() -> None:
+        raise EngineError("there is none")
+
+    monkeypatch.setattr(readahead, "load", load)
+
+
+def read_everything(path: Path) -> None:
     reading = ReadAhead(path)
     assert reading.loaded_bytes == 0
     reading.start()
     assert reading.total_bytes == 1_000_000
     reading.wait()
     assert reading.loaded_bytes == 1_000_000
+    assert reading.seconds > 0
 
 
-def test_the_kernel_pulls_the_file_into_the_page_cache() -> None:
+def test_reads_everything(path: Path) -> None:
+    read_everything(path)
+
+
+@pytest.mark.usefixtures("no_library")
+def test_reads_everything_without_the_native_library(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readahead, "FIRST", 300_000)
+    read_everything(path)
+
+
+@pytest.mark.parametrize("size", [(8 << 20) - 1, 8 << 20, (8 << 20) + 1])
+def test_what_was_read_is_in_the_page_cache(size: int) -> None:
     with tempfile.NamedTemporaryFile(dir=Path(__file__).parent) as file:  # on a disk, which /tmp may not be
         path = Path(file.name)
-        path.write_bytes(bytes(8 << 20))
+        path.write_bytes(bytes(size))
         os.sync()
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         assert resident_bytes(path) < 1 << 20
-        readahead._pull(path)
-        assert resident_bytes(path) == 8 << 20
+        reading = ReadAhead(path)
+        reading.start()
+        reading.wait()
+        assert reading.loaded_bytes == size
+        assert resident_bytes(path) >= size
 
 
 class Disk:
@@ -74,14 +97,13 @@ def read_all(disk: Disk) -> list[float]:
     """Seconds of each step."""
     size = disk.left
     reading = ReadAhead(cast(Path, disk), clock=lambda: disk.now)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readahead, "_pull", lambda path: None)
-        reading.start()
-        reading.wait()
+    reading.start()
+    reading.wait()
     assert reading.loaded_bytes == size
     return [step / disk.rate for step in disk.steps]
 
 
+@pytest.mark.usefixtures("no_library")
 def test_a_fast_disk_is_read_in_few_steps() -> None:
     disk = Disk(700 << 20, rate=2e9)
     read_all(disk)
@@ -89,6 +111,7 @@ def test_a_fast_disk_is_read_in_few_steps() -> None:
     assert max(disk.steps) == 64 << 20
 
 
+@pytest.mark.usefixtures("no_library")
 @pytest.mark.parametrize("rate", [1e6, 10e6, 50e6, 200e6, 500e6])
 def test_the_progress_of_a_slow_disk_is_seen(rate: float) -> None:
     seconds = read_all(Disk(200 << 20, rate))

@@ -1,25 +1,29 @@
 """Reads a file once, in order, beside other work, so that its pages are in memory when they are mapped.
 
-Standard library only, nothing heavy: a function starts it before it imports anything else. Two threads read.
-One lets the kernel pull the whole file in a system call or two, which no busy import can hold up; the other
-follows it step by step, and tells how far it is.
+Standard library only, nothing heavy: a function starts it before it imports anything else. The native
+library reads with threads of its own, which no busy import can hold up. Where it is missing, or the reading
+is stretched, one thread reads step by step.
 """
 
-import contextlib
+import ctypes
 import mmap
 import os
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-# Bytes of one step. After each the thread must get the interpreter back, for which busy imports let it wait
-# 5 ms: a fast disk is read in long steps, a slow one in short ones, between which the progress is seen.
+from lambda_image.engine.errors import EngineError
+from lambda_image.engine.native.library import load
+
+THREADS = 4  # of the native library: what one waits for, a disk with several queues gives to another
+
+# Bytes of one step, without it. After each the thread must get the interpreter back, for which busy imports
+# let it wait 5 ms: a fast disk is read in long steps, a slow one in short ones, between which the progress is
+# seen.
 SMALLEST, FIRST, LARGEST = 64 << 10, 4 << 20, 64 << 20
 SHORT_S, LONG_S = 0.05, 0.15  # a shorter step is followed by one twice as large, a longer one by a half
 STEPS_PER_SECOND = 20  # a stretched reading advances at least this often
-PULLED = 1 << 30  # bytes of one system call; Linux moves at most 2 GB
 
 
 class ReadAhead:
@@ -37,27 +41,32 @@ class ReadAhead:
         sleep: Callable[[float], object] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.loaded_bytes = 0
         self.total_bytes = 0
         self.seconds = 0.0  # that reading it all took; 0 until it has
+        self.memory: Mapping[str, memoryview] = {}  # nothing: what is read ahead is mapped
         self._path = path
         self._min_seconds = min_seconds
         self._sleep = sleep
         self._clock = clock
+        self._loaded = ctypes.c_int64()
         self._error: Exception | None = None
         self._thread: threading.Thread | None = None
 
+    @property
+    def loaded_bytes(self) -> int:
+        """How many have been read."""
+        return self._loaded.value
+
     def start(self) -> None:
         """Begins reading."""
-        self._error, self.loaded_bytes = None, 0
+        self._error, self._loaded.value = None, 0
         try:
             self.total_bytes = self._path.stat().st_size
         except OSError as error:
             self._error = error
             return
-        if not self._min_seconds and sys.platform == "linux":
-            threading.Thread(target=_pull, args=(self._path,), name="pull", daemon=True).start()
-        self._thread = threading.Thread(target=self._run, name="readahead", daemon=True)
+        read = (not self._min_seconds and self._native()) or self._read
+        self._thread = threading.Thread(target=self._run, args=(read,), name="readahead", daemon=True)
         self._thread.start()
 
     def retry(self) -> None:
@@ -72,13 +81,28 @@ class ReadAhead:
         if self._error is not None:
             raise self._error
 
-    def _run(self) -> None:
+    def _run(self, read: Callable[[], None]) -> None:
         try:
             began = self._clock()
-            self._read()
+            read()
             self.seconds = self._clock() - began
         except Exception as error:  # for whoever waits: a thread has nobody to tell
             self._error = error
+
+    def _native(self) -> Callable[[], None] | None:
+        """Reads with the native library's threads; None if it can't be had."""
+        try:
+            library = load()
+        except EngineError:  # whoever needs its kernels will say so
+            return None
+
+        def read() -> None:
+            loaded = ctypes.byref(self._loaded)
+            error = library.curtain_read_ahead(os.fsencode(self._path), THREADS, loaded)
+            if error:
+                raise OSError(error, os.strerror(error), str(self._path))
+
+        return read
 
     def _read(self) -> None:
         pace = self._min_seconds / max(self.total_bytes, 1)  # seconds per byte
@@ -98,17 +122,8 @@ class ReadAhead:
                 seconds = self._clock() - began
                 # Paced step by step, so that time spent frozen doesn't count as reading.
                 self._sleep(max(count * pace - seconds, 0))
-                self.loaded_bytes += count
+                self._loaded.value += count
                 if seconds < SHORT_S:
                     step = min(step * 2, largest)
                 elif seconds > LONG_S:
                     step = max(step // 2, min(SMALLEST, largest))
-
-
-def _pull(path: Path) -> None:
-    """Brings the file into the page cache, without copying a byte or holding the interpreter."""
-    # What goes wrong here, the other thread meets too, and tells.
-    with contextlib.suppress(OSError), path.open("rb") as file, open(os.devnull, "wb") as sink:
-        offset = 0
-        while count := os.sendfile(sink.fileno(), file.fileno(), offset, PULLED):
-            offset += count

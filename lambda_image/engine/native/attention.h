@@ -9,29 +9,32 @@
 namespace curtain::steps {
 namespace {
 
-constexpr int64_t kTile = 16;  // positions whose keys are turned to [head_dim][8] at a time: they stay in L1
+constexpr int64_t kTile = 16;  // positions whose keys are turned to [head_dim][kTile] at a time: they stay in L1
+constexpr int64_t kLine = 32;  // float16 numbers in a line of the CPU's caches
 constexpr int kTogether = 4;   // queries that share a loaded key or value
 
-// tile [kTile / 8][head_dim][8] = keys of `rows` positions, the rest zeros.
-CURTAIN_INLINE void turn_keys(const uint16_t *keys, int64_t rows, int64_t head_dim, float *tile) {
-    for (int64_t half = 0; half < kTile / 8; half++, tile += 8 * head_dim) {
-        for (int64_t d = 0; d < head_dim; d += 8) {
-            V8 m[8];
-            for (int64_t i = 0; i < 8; i++) {
-                const int64_t row = 8 * half + i;
-                m[i] = row < rows ? from_half8(keys + row * head_dim + d) : V8{};
-            }
-            transpose8(m);
-            for (int64_t i = 0; i < 8; i++) store8(tile + 8 * (d + i), m[i]);
+// tile [head_dim][kTile] = keys of `rows` positions, the rest zeros.
+CURTAIN_INLINE void turn_keys(const uint16_t *keys, int64_t rows, int64_t head_dim, uint16_t *tile) {
+    for (int64_t d = 0; d < head_dim; d += 8) {
+        H16 m[8] = {};
+        for (int64_t i = 0; i < 8; i++) {
+            if (i < rows) memcpy(&m[i], keys + i * head_dim + d, 16);
+            if (i + 8 < rows) memcpy(reinterpret_cast<char *>(&m[i]) + 16, keys + (i + 8) * head_dim + d, 16);
         }
+        transpose8(m);
+        memcpy(tile + kTile * d, m, sizeof m);
     }
 }
 
-template <int kCount>
-CURTAIN_INLINE void score(const float *const *queries, const float *tile, int64_t head_dim, float *scores) {
+// A layer's weights push keys and values out of the CPU's caches: kAhead asks for what comes next, `next_keys` and
+// `values` of a tile, one line per dimension, because a CPU waits when too many are under way.
+template <int kCount, bool kAhead>
+CURTAIN_INLINE void score(const float *const *queries, const uint16_t *tile, int64_t head_dim, float *scores,
+                          const uint16_t *next_keys, const uint16_t *values) {
     V8 sums[kCount][2] = {};
     for (int64_t d = 0; d < head_dim; d++) {
-        const V8 low = load8(tile + 8 * d), high = load8(tile + 8 * (head_dim + d));
+        if (kAhead) __builtin_prefetch((d & 1 ? values : next_keys) + d / 2 * kLine);
+        const V8 low = from_half8(tile + kTile * d), high = from_half8(tile + kTile * d + 8);
         for (int i = 0; i < kCount; i++) {
             const V8 q = splat8(queries[i][d]);
             sums[i][0] = fma8(q, low, sums[i][0]);
@@ -133,7 +136,8 @@ CURTAIN_INLINE void weigh_queries(const Attention &a, int64_t block, int64_t fir
 }
 
 void attend_block(const Attention &a, int64_t block, float *scratch, float *states) {
-    float *tile = scratch, *scores = tile + kTile * a.head_dim;
+    uint16_t *tile = reinterpret_cast<uint16_t *>(scratch);
+    float *scores = scratch + kTile * a.head_dim / 2;
     const uint16_t *keys = a.keys + block * kSpan * a.head_dim;
     const int64_t count = a.states(), written = a.start + a.tokens - block * kSpan;
     int64_t begin, end, unused;
@@ -143,20 +147,18 @@ void attend_block(const Attention &a, int64_t block, float *scratch, float *stat
         return a.queries + i / a.heads * a.stride + i % a.heads * a.head_dim;
     };
     for (int64_t at = begin / kTile * kTile; at < end; at += kTile) {
-        // A layer's weights have pushed these rows out of the CPU's caches: ask for the next keys, and for the values.
-        for (int64_t i = 0; i < kTile * a.head_dim; i += 32) {
-            __builtin_prefetch(keys + (at + kTile) * a.head_dim + i);
-            __builtin_prefetch(a.values + (block * kSpan + at) * a.head_dim + i);
-        }
         turn_keys(keys + at * a.head_dim, written - at, a.head_dim, tile);
+        const uint16_t *next = keys + (at + kTile) * a.head_dim, *values = a.values + (block * kSpan + at) * a.head_dim;
         int64_t i = 0;
         for (; i + kTogether <= count; i += kTogether) {
             const float *four[kTogether] = {query(i), query(i + 1), query(i + 2), query(i + 3)};
-            score<kTogether>(four, tile, a.head_dim, scores + i * kSpan + at);
+            const auto scored = i ? score<kTogether, false> : score<kTogether, true>;
+            scored(four, tile, a.head_dim, scores + i * kSpan + at, next, values);
         }
         for (; i < count; i++) {
             const float *one[1] = {query(i)};
-            score<1>(one, tile, a.head_dim, scores + i * kSpan + at);
+            const auto scored = i ? score<1, false> : score<1, true>;
+            scored(one, tile, a.head_dim, scores + i * kSpan + at, next, values);
         }
     }
     for (int64_t i = 0; i < count; i++) {
@@ -204,7 +206,7 @@ CURTAIN_INLINE void write_states(const Attention &a, const float *states, float 
 }
 
 void attend(const Attention &a, float *scratch, float *out, int64_t out_stride) {
-    float *found = scratch + kTile * a.head_dim + a.states() * kSpan;
+    float *found = scratch + kTile * a.head_dim / 2 + a.states() * kSpan;
     float *states = found + a.states() * a.state_floats();
     clear_states(a, states);
     for (int64_t block = a.first_block(); block <= a.last_block(); block++) {

@@ -20,7 +20,10 @@ from lambda_image.engine.errors import EngineError
 from lambda_image.engine.native.target import COMPILED, NAMES, Architecture, Target, this_machine
 
 SOURCES = Path(__file__).parent
-COMMON = ["api.cpp", "decoder.cpp", "dispatch.cpp", "forward.cpp", "layer.cpp", "pool.cpp", "portable.cpp"]
+COMMON = [
+    *("api.cpp", "decoder.cpp", "dispatch.cpp", "forward.cpp", "layer.cpp"),
+    *("pool.cpp", "portable.cpp", "readahead.cpp"),
+]
 AVX2 = ["-mavx2", "-mfma", "-mf16c"]
 AVX512 = "-march=x86-64-v4"
 KERNELS: dict[Architecture, dict[str, list[str]]] = {

@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-#define CURTAIN_ABI 1
+#define CURTAIN_ABI 2
 
 typedef struct {
     const uint8_t *packed;
@@ -62,6 +62,10 @@ int32_t curtain_forward(CurtainDecoder *decoder, const int32_t *ids, int64_t cou
 
 // Seconds spent since the last call, for the profile: [matrix products, attention, everything else].
 void curtain_profile(CurtainDecoder *decoder, double seconds[3]);
+
+// Reads a file into the page cache with `threads`, nearly in order, and returns when all is read: 0, or an errno.
+// *loaded grows by the bytes that have come.
+int32_t curtain_read_ahead(const char *path, int32_t threads, int64_t *loaded);
 
 // Single steps, for tests and benches; -1 if isa is unknown here.
 int32_t curtain_quantize(const char *isa, const float *x, int64_t tokens, int64_t columns, int8_t *values,

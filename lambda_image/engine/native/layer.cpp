@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kShares = 4;  // items a thread in a matrix product: what one thread is late with, others take
 
-constexpr int64_t kWorthSharing = 1 << 16;  // floats, some microseconds' work: about what handing it out costs
+constexpr int64_t kWorthSharing = 1 << 13;  // floats, some microseconds' work: about what handing it out costs
 
 enum Kind { kProducts, kAttention, kRest };
 
@@ -35,11 +35,13 @@ Quantized view(const Activations &a) { return {a.values, a.scales, a.sums}; }
 
 float *scratch(CurtainDecoder &d, int32_t thread) { return d.scratch + thread * d.scratch_floats; }
 
-// work(from, to) for pieces of [0, units).
+// work(from, to, thread) for pieces of [0, units).
 template <class Work>
 void share(CurtainDecoder &d, int64_t units, const Work &work) {
     const int64_t threads = d.pool.threads(), items = threads == 1 ? 1 : smaller(units, threads * kShares);
-    d.pool.run(items, [&](int64_t i, int32_t) { work(i * units / items, (i + 1) * units / items); });
+    d.pool.run(items, [&](int64_t i, int32_t thread) {
+        work(i * units / items, (i + 1) * units / items, thread);
+    });
 }
 
 // y[t * matrix.rows + row] for the rows of panels [from, to); the last panel may hold fewer rows than it pads to.
@@ -65,14 +67,16 @@ int64_t panels(const CurtainMatrix &matrix) { return (matrix.rows + kPanel - 1) 
 
 void product(CurtainDecoder &d, const CurtainMatrix &matrix, const Activations &x, int64_t tokens, float *y) {
     const Timer timer(d, kProducts);
-    share(d, panels(matrix), [&](int64_t from, int64_t to) { multiply(d, matrix, x, tokens, from, to, y); });
+    share(d, panels(matrix), [&](int64_t from, int64_t to, int32_t) {
+        multiply(d, matrix, x, tokens, from, to, y);
+    });
 }
 
 // stream [tokens, matrix.rows] += the product
 void product_added(CurtainDecoder &d, const CurtainMatrix &matrix, const Activations &x, int64_t tokens,
                    float *stream) {
     const Timer timer(d, kProducts);
-    share(d, panels(matrix), [&](int64_t from, int64_t to) {
+    share(d, panels(matrix), [&](int64_t from, int64_t to, int32_t) {
         multiply(d, matrix, x, tokens, from, to, d.inner);
         const int64_t row = from * kPanel, size = smaller(to * kPanel, matrix.rows) - row;
         d.kernels->glue->add(d.inner + row, tokens, size, matrix.rows, stream + row);
@@ -131,7 +135,7 @@ void attend(CurtainDecoder &d, const CurtainLayer &layer, int64_t first, int64_t
                          start + first + from, layer.window};
     };
     Timer timer(d, kAttention);
-    if (wanted > kFew || d.pool.threads() == 1) {
+    if (wanted > kFew || d.pool.threads() == 1 || m.kv_heads >= d.pool.threads() * kShares) {
         const int64_t step = smaller(kChunk / 4, kQueries / group > 1 ? kQueries / group : 1);
         const int64_t steps = (wanted + step - 1) / step;
         d.pool.run(m.kv_heads * steps, [&](int64_t i, int32_t thread) {
@@ -144,10 +148,12 @@ void attend(CurtainDecoder &d, const CurtainLayer &layer, int64_t first, int64_t
     const Attention whole = part(0, 0, wanted);
     const int64_t begin = whole.first_block(), blocks = whole.last_block() - begin + 1;
     const int64_t head_stride = whole.states() * whole.state_floats(), block_stride = m.kv_heads * head_stride;
-    d.pool.run(m.kv_heads * blocks, [&](int64_t i, int32_t thread) {
-        const int64_t head = i / blocks, block = i % blocks;
-        glue.attend_block(part(head, 0, wanted), begin + block, scratch(d, thread),
-                          d.states + block * block_stride + head * head_stride);
+    share(d, m.kv_heads * blocks, [&](int64_t from, int64_t to, int32_t thread) {
+        for (int64_t i = from; i < to; i++) {  // in a row: a block asks for the next one's first keys
+            const int64_t head = i / blocks, block = i % blocks;
+            glue.attend_block(part(head, 0, wanted), begin + block, scratch(d, thread),
+                              d.states + block * block_stride + head * head_stride);
+        }
     });
     const auto combine = [&](int64_t head, int32_t thread) {
         glue.combine(part(head, 0, wanted), d.states + head * head_stride, block_stride, scratch(d, thread),
@@ -164,7 +170,7 @@ void attend(CurtainDecoder &d, const CurtainLayer &layer, int64_t first, int64_t
 void gate(CurtainDecoder &d, const CurtainMatrix &matrix, int64_t tokens) {
     const Timer timer(d, kProducts);
     const int64_t inner = d.model.inner, group_panels = kGroup / kPanel, groups = inner / kGroup;
-    share(d, groups, [&](int64_t from, int64_t to) {
+    share(d, groups, [&](int64_t from, int64_t to, int32_t) {
         const int64_t first = from * kGroup, size = (to - from) * kGroup;
         multiply(d, matrix, d.normal, tokens, from * group_panels, to * group_panels, d.gate_up);
         multiply(d, matrix, d.normal, tokens, (groups + from) * group_panels, (groups + to) * group_panels,

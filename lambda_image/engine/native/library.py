@@ -11,7 +11,7 @@ from lambda_image.engine.errors import EngineError
 from lambda_image.engine.native.cpu import cpu
 from lambda_image.engine.native.target import COMPILED, this_machine
 
-ABI = 1  # CURTAIN_ABI
+ABI = 2  # CURTAIN_ABI
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ def load(path: Path | None = None) -> ctypes.CDLL:
             integer,
             [pointer, pointer, long, long, pointer, pointer, long, long, pointer, pointer, integer],
         ),
+        ("read_ahead", integer, [text, integer, ctypes.POINTER(long)]),
         ("profile", None, [pointer, ctypes.POINTER(ctypes.c_double)]),
         ("quantize", integer, [text, pointer, long, long, pointer, pointer]),
         ("matmul", integer, [text, Matrix, pointer, pointer, long, pointer]),

@@ -60,7 +60,7 @@ struct Glue {
 
 // Scratch for `queries` (tokens x heads).
 constexpr int64_t attention_floats(int64_t queries, int64_t head_dim) {
-    return 16 * head_dim + queries * (kSpan + 2 * (kStateHeader + head_dim));
+    return 8 * head_dim + queries * (kSpan + 2 * (kStateHeader + head_dim));
 }
 
 }  // namespace curtain

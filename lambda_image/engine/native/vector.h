@@ -14,6 +14,7 @@ namespace {  // a copy per file: one linked copy might hold instructions that th
 typedef float V8 __attribute__((vector_size(32)));
 typedef int32_t I8 __attribute__((vector_size(32)));
 typedef uint32_t U8 __attribute__((vector_size(32)));
+typedef uint16_t H16 __attribute__((vector_size(32)));
 typedef uint16_t H8 __attribute__((vector_size(16)));
 #define CURTAIN_INLINE __attribute__((always_inline)) inline
 #define CURTAIN_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
@@ -144,23 +145,16 @@ CURTAIN_INLINE V8 exp8(V8 x) {
     return as_floats(as_bits(y) + (as_bits(shifted) << 23));
 }
 
-// Eight rows of eight, transposed in place.
-CURTAIN_INLINE void transpose8(V8 *m) {
-    V8 t[8], u[8];
-    for (int i = 0; i < 4; i++) {
-        t[2 * i] = CURTAIN_SHUFFLE(m[2 * i], m[2 * i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-        t[2 * i + 1] = CURTAIN_SHUFFLE(m[2 * i], m[2 * i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-    }
-    for (int i = 0; i < 2; i++) {
-        const V8 *s = t + 4 * i;
-        u[4 * i] = CURTAIN_SHUFFLE(s[0], s[2], 0, 1, 8, 9, 4, 5, 12, 13);
-        u[4 * i + 1] = CURTAIN_SHUFFLE(s[0], s[2], 2, 3, 10, 11, 6, 7, 14, 15);
-        u[4 * i + 2] = CURTAIN_SHUFFLE(s[1], s[3], 0, 1, 8, 9, 4, 5, 12, 13);
-        u[4 * i + 3] = CURTAIN_SHUFFLE(s[1], s[3], 2, 3, 10, 11, 6, 7, 14, 15);
-    }
-    for (int i = 0; i < 4; i++) {
-        m[i] = CURTAIN_SHUFFLE(u[i], u[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-        m[i + 4] = CURTAIN_SHUFFLE(u[i], u[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+// Two blocks of eight rows of eight, transposed in place: one in the first halves of m, one in the second.
+CURTAIN_INLINE void transpose8(H16 *m) {
+    for (int round = 0; round < 3; round++) {
+        H16 t[8];
+        for (int i = 0; i < 4; i++) {
+            t[2 * i] = CURTAIN_SHUFFLE(m[i], m[i + 4], 0, 16, 1, 17, 2, 18, 3, 19, 8, 24, 9, 25, 10, 26, 11, 27);
+            t[2 * i + 1] =
+                CURTAIN_SHUFFLE(m[i], m[i + 4], 4, 20, 5, 21, 6, 22, 7, 23, 12, 28, 13, 29, 14, 30, 15, 31);
+        }
+        memcpy(m, t, sizeof t);
     }
 }
 
