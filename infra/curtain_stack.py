@@ -19,6 +19,7 @@ from infra.prologue_function import PrologueFunction
 from infra.session_table import SessionTable
 from infra.tickets import Tickets
 from infra.warnings import warnings_of
+from infra.weights import BUCKET, Weights
 
 
 class CurtainStack(Stack):
@@ -34,6 +35,7 @@ class CurtainStack(Stack):
         light = PrologueFunction(self, "Prologue", options=options, table=table, failures=failures)
         gateway = Gateway(self, "Gateway", options=options, light=light.function)
         network = _network(self, options)
+        weights = Weights(self, "Weights", options=options) if options.weights == "s3" else None
         models = [
             ModelFunction(
                 self,
@@ -43,6 +45,7 @@ class CurtainStack(Stack):
                 table=table,
                 failures=failures,
                 network=network,
+                weights=weights,
                 callback_url=gateway.callback_url,
             )
             for model in options.models
@@ -63,6 +66,8 @@ class CurtainStack(Stack):
         }
         if options.auth != "iam":  # whose clients sign what they send: no tickets, and no page could
             outputs |= self._page(light, gateway)
+        if weights:
+            outputs[BUCKET] = weights.bucket.bucket_name
         self._watch(light, models, failures)
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
@@ -100,4 +105,5 @@ class CurtainStack(Stack):
 def _network(scope: Construct, options: Options) -> Network | None:
     if options.vpc is None:
         return None
-    return Network(scope, "Network", wanted=options.vpc if isinstance(options.vpc, Vpc) else None)
+    wanted = options.vpc if isinstance(options.vpc, Vpc) else None
+    return Network(scope, "Network", wanted=wanted, files=options.weights == "s3")

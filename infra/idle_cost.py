@@ -37,10 +37,20 @@ class Item:
     usd: float  # a month
 
 
-def idle_items(template: Mapping[str, Any], options: Options, weights_gb: Mapping[str, float]) -> list[Item]:
-    """What of `template` costs while idle, the dearest first. `weights_gb`: each model's, in its image."""
+def idle_items(
+    template: Mapping[str, Any],
+    options: Options,
+    weights_gb: Mapping[str, float],
+    stored_gb: Mapping[str, float] | None = None,
+) -> list[Item]:
+    """What of `template` costs while idle, the dearest first. `weights_gb`: each model's, in its image;
+    `stored_gb`: in S3."""
     paid = idle_prices()
-    items = [*_images(weights_gb, paid), *_awake(options, paid), *_resources(template, paid)]
+    stored = (
+        Item(what=f"weights of {model} in S3, {size:.2f} GB", usd=size * paid.stored_gb_month)
+        for model, size in (stored_gb or {}).items()
+    )
+    items = [*_images(weights_gb, paid), *stored, *_awake(options, paid), *_resources(template, paid)]
     return sorted((item for item in items if item.usd), key=lambda item: -item.usd)
 
 
@@ -117,9 +127,14 @@ def _endpoint_zones(resources: Mapping[str, Any]) -> int:
     )
 
 
-def report(template: Mapping[str, Any], options: Options, weights_gb: Mapping[str, float]) -> str:
+def report(
+    template: Mapping[str, Any],
+    options: Options,
+    weights_gb: Mapping[str, float],
+    stored_gb: Mapping[str, float] | None = None,
+) -> str:
     """The items, their sum, and what talk costs beside it."""
-    items, paid = idle_items(template, options, weights_gb), idle_prices()
+    items, paid = idle_items(template, options, weights_gb, stored_gb), idle_prices()
     lines = [f"${item.usd:7.2f}  {item.what}" for item in items]
     lines.append(f"${sum(item.usd for item in items):7.2f}  a month while nobody talks, before any free tier")
     for model in options.models:
@@ -149,8 +164,9 @@ def main(
     except (OptionsError, OSError, ValueError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(1) from None
-    weights_gb = {model.name: model.weights_bytes / 1e9 for model in wanted.models}
-    typer.echo(report(template, wanted.options, weights_gb))
+    weights_gb = {model.name: (model.weights_bytes - model.streamed_bytes) / 1e9 for model in wanted.models}
+    stored_gb = {model.name: model.streamed_bytes / 1e9 for model in wanted.models}
+    typer.echo(report(template, wanted.options, weights_gb, stored_gb))
 
 
 def _template(assembly: Path, wanted: Wanted) -> Mapping[str, Any]:

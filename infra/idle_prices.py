@@ -13,6 +13,7 @@ class IdlePrices(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     image_gb_month: PositiveFloat
+    stored_gb_month: PositiveFloat
     secret_month: PositiveFloat
     dashboard_month: PositiveFloat
     alarm_metric_month: PositiveFloat

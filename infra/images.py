@@ -1,14 +1,16 @@
 """Both functions' images, from one Dockerfile: synth hashes what is in them, `cdk deploy` builds them."""
 
-import hashlib
 from pathlib import Path
 from typing import Final
 
+from aws_cdk import Stage
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
 
 from infra.context import OptionsError
 from infra.options import Options
+from infra.weights import check_memory, digest, without_weights
 from lambda_image.engine.bundle.manifest import MANIFEST
 from lambda_image.engine.convert.catalog import REPOSITORY
 
@@ -23,8 +25,9 @@ def prologue_image(options: Options) -> lambda_.DockerImageCode:
     return _image("prologue", options)
 
 
-def model_image(options: Options, model: str) -> lambda_.DockerImageCode:
+def model_image(scope: Construct, options: Options, model: str) -> lambda_.DockerImageCode:
     """The engine with the model's bundle, which lies outside of the image's context: synth doesn't copy it.
+    Weights that are read out of S3 are not in it.
 
     Docker's named contexts don't count in CDK's hash; the manifest, which has every file's sha256, does.
     Raises OptionsError where there is no bundle.
@@ -37,7 +40,14 @@ def model_image(options: Options, model: str) -> lambda_.DockerImageCode:
             f"curtain:models: {model} has not been packed yet: run make model MODEL={model} TARGET=arm64 "
             f"(there is no {options.bundles / model / MANIFEST})"
         ) from None
-    return _image("model", options, bundle=bundle, digest=hashlib.sha256(manifest).hexdigest())
+    streamed = options.weights == "s3"
+    if streamed:
+        stage = Stage.of(scope)
+        assert stage is not None
+        check_memory(model, options.memory_of(model), manifest)
+        bundle = without_weights(bundle, Path(stage.outdir).resolve() / f"bundle.{model}")
+    target = "model-aten" if options.kernels == "aten" else "model"
+    return _image(target, options, bundle=bundle, digest=digest(manifest, streamed=streamed))
 
 
 def _image(

@@ -14,6 +14,7 @@ from infra.images import ARCHITECTURE, model_image
 from infra.network import Network
 from infra.options import Options
 from infra.session_table import SessionTable
+from infra.weights import Weights
 
 
 class ModelFunction(Construct):
@@ -30,6 +31,7 @@ class ModelFunction(Construct):
         table: SessionTable,
         failures: Failures,
         network: Network | None,
+        weights: Weights | None,
         callback_url: str,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -38,11 +40,13 @@ class ModelFunction(Construct):
         self.log_group: Final = backing.log_group
         if network:
             network.let_in(backing.role)
+        if weights:
+            weights.let_read(backing.role, model)
         self.function: Final = lambda_.DockerImageFunction(
             self,
             "Function",
             description=f"Curtain: {model}",
-            code=model_image(options, model),
+            code=model_image(self, options, model),
             architecture=ARCHITECTURE,
             memory_size=options.memory_of(model),
             timeout=MODEL_TIMEOUT,
@@ -57,6 +61,7 @@ class ModelFunction(Construct):
                 **shared_environment(options, table=table.table.table_name, part=model),
                 "CALLBACK_URL": callback_url,
                 "MODEL_NAME": model,
+                **({"WEIGHTS_URL": weights.url(model)} if weights else {}),
             },
         )
         table.let_in(self.function)

@@ -22,12 +22,14 @@ _INTERFACES: Final = (
 
 class Network(Construct):
     """A new VPC in two zones with one NAT gateway, because @connections can't be reached from inside without;
-    or one that is there, whose subnets need NAT for the same reason."""
+    or one that is there, whose subnets need NAT for the same reason.
 
-    def __init__(self, scope: Construct, construct_id: str, *, wanted: Vpc | None) -> None:
+    `files`: weights come out of S3; a new VPC then has an endpoint there, which costs nothing."""
+
+    def __init__(self, scope: Construct, construct_id: str, *, wanted: Vpc | None, files: bool) -> None:
         super().__init__(scope, construct_id)
         if wanted is None:
-            self.vpc: ec2.IVpc = self._new()
+            self.vpc: ec2.IVpc = self._new(files=files)
             self.subnets = ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS)
         else:
             # Not looked up: that would need credentials at synth. A zone's name is only a label here.
@@ -51,7 +53,10 @@ class Network(Construct):
     def let_in(self, role: iam.Role) -> None:
         role.add_to_policy(iam.PolicyStatement(actions=list(_INTERFACES), resources=["*"]))
 
-    def _new(self) -> ec2.Vpc:
+    def _new(self, *, files: bool) -> ec2.Vpc:
+        services = {"Table": ec2.GatewayVpcEndpointAwsService.DYNAMODB}
+        if files:
+            services["Files"] = ec2.GatewayVpcEndpointAwsService.S3
         return ec2.Vpc(
             self,
             "Vpc",
@@ -62,6 +67,6 @@ class Network(Construct):
                 ec2.SubnetConfiguration(name="Private", subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
             ],
             gateway_endpoints={
-                "Table": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.DYNAMODB)
+                name: ec2.GatewayVpcEndpointOptions(service=service) for name, service in services.items()
             },
         )

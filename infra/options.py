@@ -41,6 +41,8 @@ class Options(Part):
     models: Annotated[tuple[str, ...], Field(min_length=1)] = (load_catalog().cloud_default,)
     worlds: Annotated[tuple[str, ...], Field(min_length=1)] = ("emerald-city", "hollow-skerry")
     memory_mb: PositiveInt | dict[str, PositiveInt] = Field(default={})  # else the catalog's
+    weights: Literal["image", "s3"] = "image"  # where they lie while nobody talks
+    kernels: Literal["native", "aten"] = "native"  # that compute: the engine's own, or torch's
     capacity: PositiveInt = 2  # listeners whom one model serves at a time
     account_concurrency: Annotated[int, Field(ge=10)] = 10  # a new account's Lambda limit
     reserved_concurrency: PositiveInt | None = None  # of each model function

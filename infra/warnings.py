@@ -36,6 +36,8 @@ def warnings_of(options: Options) -> Iterator[tuple[str, str]]:
         if options.vpc == "new":
             nat = (idle_prices().nat_hour + idle_prices().public_address_hour) * idle_prices().hours_month
             text += f", and the NAT gateway costs about ${nat:.0f} a month, and its traffic"
+        if options.weights == "s3":
+            text += ". Their weights, which come over the network, take about a minute for 4.5 GB"
         yield "vpc", f"{text}."
 
 

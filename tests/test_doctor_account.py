@@ -118,7 +118,7 @@ def test_an_account_that_was_never_bootstrapped() -> None:
         answers.add_client_error("describe_stacks", "ValidationError", "Stack CDKToolkit does not exist")
         found = bootstrap(aws)
     assert found.level is Level.BLOCKS
-    assert re.search(r"npx aws-cdk@2\.\d+\.\d+ bootstrap", found.do)
+    assert found.do == ".venv/bin/python -m tools.cdk bootstrap"
 
 
 @mock_aws
@@ -237,6 +237,16 @@ def test_bandwidth_is_of_no_need(names: list[str], says: str, do: str) -> None:
     assert found.level is Level.OK
     assert says in found.says
     assert do in found.do
+
+
+def test_bandwidth_is_worth_asking_for_where_weights_come_over_the_network() -> None:
+    aws, session = stubbed()
+    with session.answering("service-quotas") as answers:
+        answers.add_response("list_service_quotas", {"Quotas": []})
+        found = bandwidth(aws, streamed=True)
+    assert found.level is Level.TODO
+    assert "the weights come over the network, at every cold start" in found.says
+    assert "Request increase, to 3000" in found.do
 
 
 def test_bandwidth_that_has_been_granted() -> None:

@@ -38,8 +38,15 @@ def cost(found: dict[str, Any], options: Options | None = None) -> float:
 
 
 def test_the_plain_stack_with_an_8b_model() -> None:
-    # Images (4.53 + 0.45 + 0.45) x 0.10; a secret; 900 x 730 looks into the queue at 0.40 a million.
-    assert cost(PLAIN) == pytest.approx(0.543 + 0.40 + 0.2628)
+    # Images (4.53 + 0.16 + 0.16) x 0.10; a secret; 900 x 730 looks into the queue at 0.40 a million.
+    assert cost(PLAIN) == pytest.approx(0.485 + 0.40 + 0.2628)
+
+
+def test_weights_in_s3_cost_a_quarter() -> None:
+    items = idle_items(PLAIN, Options(weights="s3"), {"llama3.1-8b": 0.29}, {"llama3.1-8b": 4.24})
+    # Images (0.29 + 0.16 + 0.16) x 0.10; 4.24 GB x 0.023; secret and queue as above.
+    assert sum(item.usd for item in items) == pytest.approx(0.061 + 0.09752 + 0.40 + 0.2628)
+    assert "weights of llama3.1-8b in S3, 4.24 GB" in [item.what for item in items]
 
 
 def test_it_stays_under_two_dollars() -> None:
@@ -50,7 +57,7 @@ def test_the_weights_alone_are_half_a_dollar() -> None:
     (light, model) = sorted(
         idle_items(template(), Options(), {"llama3.1-8b": 4.7}), key=lambda item: item.usd
     )
-    assert light.usd == pytest.approx(0.045)
+    assert light.usd == pytest.approx(0.016)
     assert model.usd - light.usd == pytest.approx(0.47)
 
 
@@ -117,8 +124,8 @@ def test_from_where_on_a_machine_is_cheaper() -> None:
 
 def test_the_report_adds_up() -> None:
     told = report(PLAIN, Options(memory_mb=10_240), SIZE).splitlines()
-    assert told[0] == "$   0.50  image of llama3.1-8b, 4.98 GB"
-    assert "$   1.21  a month while nobody talks, before any free tier" in told
+    assert told[0] == "$   0.47  image of llama3.1-8b, 4.69 GB"
+    assert "$   1.15  a month while nobody talks, before any free tier" in told
     assert "$   0.48  for each hour in which llama3.1-8b talks, or waits awake for the next words" in told
     assert told[-1].endswith(
         "490 such hours cost as much as a c8g.2xlarge that is always on ($235.27 a month)"
@@ -150,9 +157,22 @@ def test_the_stack_as_it_is_by_default(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     *paid, total = done.output.split("  a month while nobody talks")[0].splitlines()
     assert [line.split("  ")[-1] for line in paid] == [
-        "image of llama3.1-8b, 4.98 GB",
+        "image of llama3.1-8b, 4.69 GB",
         "1 secret",
         "657,000 looks into the queue of failures",
-        "image of the light function, 0.45 GB",
+        "image of the light function, 0.16 GB",
     ]
     assert float(total.removeprefix("$")) < 2
+
+
+def test_the_command_tells_what_lies_in_s3(tmp_path: Path) -> None:
+    (tmp_path / "Curtain.template.json").write_text(json.dumps(PLAIN), encoding="utf-8")
+    bundle = tmp_path / "demo"
+    bundle.mkdir()
+    for name, size in (("weights.bin", 2_000_000_000), ("embedding.bin", 300_000_000)):
+        with (bundle / name).open("wb") as file:
+            file.truncate(size)
+    given = ["--model", "demo", "--assembly", str(tmp_path), "-c", f"curtain:bundles={tmp_path}"]
+    done = CliRunner().invoke(application(main), [*given, "-c", "curtain:weights=s3"])
+    assert "$   0.05  weights of demo in S3, 2.00 GB" in done.output
+    assert "$   0.05  image of demo, 0.46 GB" in done.output

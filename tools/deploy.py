@@ -11,19 +11,23 @@ from infra.doctor.wanted import Wanted, parse_context, read_wanted
 from lambda_image.engine.bundle.manifest import MANIFEST
 from tools.cdk import REPOSITORY, CliError, environment, run
 from tools.stack import Context
+from tools.weights import ERRORS, bring
 
 ASSEMBLY = REPOSITORY / "cdk.out"
-NEXT = """\
-
-The access code: make code. Then open PageUrl, or
-    make chat  URL=PageUrl CODE=…
-    make smoke URL=PageUrl CODE=…      five minutes that prove the whole house
-    make logs                          what the functions say
-    make destroy                       takes everything away"""
+NEXT = """
+Next:{code}
+    {admitted}make chat URL={url}{signed}
+    {admitted}make smoke URL={url}{signed}     # five minutes that prove the whole house
+    make logs        # what the functions say
+    make destroy     # takes everything away"""
+CODE = """
+    make code        # what the page at PageUrl asks for"""
+ADMITTED = {"access-code": "CODE=$(make -s code) ", "jwt": "TOKEN=... "}
 
 
 def deploy(wanted: Wanted, given: list[str], *, doctor: bool, yes: bool) -> int:
-    """`given`: `-c KEY=VALUE ...`. Returns the exit status of what failed, or 0. Raises CliError."""
+    """`given`: `-c KEY=VALUE ...`. Returns the exit status of what failed, or 0. Raises CliError, and what
+    `bring` raises."""
     for model in wanted.models:
         if not (model.bundle / MANIFEST).exists() and (
             status := _module("lambda_image.engine.convert.build", model.name, "--target", "arm64")
@@ -36,11 +40,22 @@ def deploy(wanted: Wanted, given: list[str], *, doctor: bool, yes: bool) -> int:
         return status
     _module("infra.idle_cost", "--assembly", str(ASSEMBLY), *given)
     asking = ("--require-approval", "never") if yes else ()
+    streamed = options.weights == "s3"
+    if streamed:  # before the functions that read them, or, the first time, after the bucket
+        bring(wanted)
     region = {"AWS_REGION": options.region} if options.region else {}
     status = run("deploy", options.stack, "--app", str(ASSEMBLY), "--no-notices", *asking, **region)
-    if not status:
-        print(NEXT)
-    return status
+    if status:
+        return status
+    if streamed:
+        print(
+            "\nThe stack is there; its weights follow (python -m tools.weights sends them too).", flush=True
+        )
+        bring(wanted, prunes=True)
+    url, signed = ("WebSocketUrl", " IAM=1") if options.auth == "iam" else ("PageUrl", "")
+    code = CODE if options.auth == "access-code" else ""
+    print(NEXT.format(code=code, admitted=ADMITTED.get(options.auth, ""), url=url, signed=signed))
+    return 0
 
 
 def _module(name: str, *arguments: str) -> int:
@@ -60,7 +75,7 @@ def main(
         wanted = read_wanted(named)
         given = [part for key, value in named.items() for part in ("-c", f"{key}={value}")]
         status = deploy(wanted, given, doctor=doctor, yes=yes)
-    except (OptionsError, CliError) as error:
+    except (OptionsError, CliError, *ERRORS) as error:
         sys.exit(f"curtain: {error}")
     raise typer.Exit(status)
 

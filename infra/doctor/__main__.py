@@ -47,7 +47,7 @@ def examine(wanted: Wanted, aws: account.Aws, *, network: bool = True) -> Iterat
             yield account.bootstrap(aws)
             yield from quotas.quotas(aws, wanted)
     yield from tools.images()
-    yield from tools.cdk()
+    yield tools.cdk()
     yield from weights.weights(wanted, network=network)
 
 

@@ -34,7 +34,8 @@ def quotas(aws: Aws, wanted: Wanted) -> Iterator[Finding]:
     """Memory, concurrency and bandwidth against what is wanted."""
     yield asked(MEMORY, "lambda:GetAccountSettings", lambda: memory(aws, wanted))
     yield asked(CONCURRENCY, "lambda:GetAccountSettings", lambda: concurrency(aws, wanted))
-    yield asked(NETWORK, "servicequotas:ListServiceQuotas", lambda: bandwidth(aws))
+    streamed = wanted.options.weights == "s3"
+    yield asked(NETWORK, "servicequotas:ListServiceQuotas", lambda: bandwidth(aws, streamed=streamed))
 
 
 def memory(aws: Aws, wanted: Wanted) -> Finding:
@@ -146,19 +147,20 @@ def concurrency(aws: Aws, wanted: Wanted) -> Finding:
     )
 
 
-def bandwidth(aws: Aws) -> Finding:
-    """Whether more bandwidth has been granted. It never blocks: the weights come with the image."""
+def bandwidth(aws: Aws, *, streamed: bool = False) -> Finding:
+    """Whether more bandwidth has been granted. It never blocks: the weights come with the image, or, where
+    they are `streamed`, more slowly."""
     quota = _bandwidth_quota(aws)
     if quota and quota["Value"] >= BANDWIDTH_MBPS:
         return ok(NETWORK, f"{quota['Value']:,.0f} Mbps at full memory")
     has = f"{quota['Value']:,.0f} Mbps" if quota else "not raised (this region doesn't list it yet)"
     by_command = f"; or: {REQUEST} {quota['QuotaCode']} --desired-value {BANDWIDTH_MBPS}" if quota else ""
-    return ok(
-        NETWORK,
-        f"{has}; no need: the weights come with the image, not over the network",
-        f"for more, at no charge: {CONSOLE} → {BANDWIDTH} → Request increase, to {BANDWIDTH_MBPS}"
-        + by_command,
+    more = (
+        f"for more, at no charge: {CONSOLE} → {BANDWIDTH} → Request increase, to {BANDWIDTH_MBPS}{by_command}"
     )
+    if streamed:
+        return todo(NETWORK, f"{has}; the weights come over the network, at every cold start", more)
+    return ok(NETWORK, f"{has}; no need: the weights come with the image, not over the network", more)
 
 
 def _bandwidth_quota(aws: Aws) -> "ServiceQuotaTypeDef | None":

@@ -8,6 +8,7 @@ from typing import Any
 
 from infra.context import PREFIX, OptionsError, read_options
 from infra.options import Options
+from lambda_image.engine.bundle.manifest import WEIGHTS
 from lambda_image.engine.convert.catalog import REPOSITORY, CatalogError, Entry, load_catalog
 
 SETTINGS = REPOSITORY / "cdk.json"
@@ -19,6 +20,7 @@ class Model:
     entry: Entry | None  # where the catalog knows it
     memory_mb: int  # of its function
     bundle: Path
+    streamed: bool = False  # whether its weights lie in S3
 
     @property
     def weights_bytes(self) -> int:
@@ -26,6 +28,14 @@ class Model:
         if self.bundle.exists():
             return sum(file.stat().st_size for file in self.bundle.iterdir())
         return self.entry.bundle_bytes if self.entry else 0
+
+    @property
+    def streamed_bytes(self) -> int:
+        """Of them, what lies in S3 and not in the image."""
+        if not self.streamed:
+            return 0
+        weights = self.bundle / WEIGHTS
+        return weights.stat().st_size if weights.exists() else self.weights_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,4 +87,10 @@ def _model(name: str, options: Options) -> Model:
         entry = load_catalog().find(name)
     except CatalogError:
         entry = None  # a checkpoint of the user's own
-    return Model(name=name, entry=entry, memory_mb=options.memory_of(name), bundle=options.bundles / name)
+    return Model(
+        name=name,
+        entry=entry,
+        memory_mb=options.memory_of(name),
+        bundle=options.bundles / name,
+        streamed=options.weights == "s3",
+    )

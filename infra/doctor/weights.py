@@ -8,7 +8,7 @@ from pathlib import Path
 from infra.doctor.finding import Finding, Level, blocks, ok, todo
 from infra.doctor.tools import docker, run
 from infra.doctor.wanted import Model, Wanted
-from lambda_image.engine.bundle.manifest import read_manifest
+from lambda_image.engine.bundle.manifest import WEIGHTS, read_manifest
 from lambda_image.engine.convert.catalog import Entry
 from lambda_image.engine.convert.hub import AccessError, FetchError, check_access
 from lambda_image.engine.errors import BundleError
@@ -39,14 +39,14 @@ def bundle(model: Model) -> Finding:
         manifest = read_manifest(model.bundle)
     except BundleError:
         return blocks(about, "damaged, or of another version of Curtain", make)
-    size = sum(file.size for file in manifest.files.values())
+    size = sum(file.size for name, file in manifest.files.items() if not (model.streamed and name == WEIGHTS))
     if size + BESIDE_WEIGHTS > IMAGE_LIMIT:
         return blocks(
             about,
             f"{size / 1e9:.1f} GB: with the rest of its image more than Lambda's {IMAGE_LIMIT / 1e9:.1f} GB",
             "take a smaller model (docs/models.md)",
         )
-    return ok(about, f"{size / 1e9:.3f} GB")
+    return ok(about, f"{size / 1e9:.3f} GB" + (" in the image, its weights in S3" if model.streamed else ""))
 
 
 def licence(entry: Entry, *, network: bool = True) -> Finding:
@@ -118,4 +118,5 @@ def _to_build(wanted: Wanted) -> int:
 
 def _of_images(wanted: Wanted) -> int:
     light = BESIDE_WEIGHTS
-    return COPIES * (light + sum(BESIDE_WEIGHTS + model.weights_bytes for model in wanted.models))
+    in_images = sum(model.weights_bytes - model.streamed_bytes for model in wanted.models)
+    return COPIES * (light + len(wanted.models) * BESIDE_WEIGHTS + in_images)

@@ -14,6 +14,7 @@ from lambda_image.engine.bundle.config import Sampling
 from lambda_image.engine.bundle.load import Bundle, open_bundle
 from lambda_image.engine.bundle.manifest import REBUILD, WEIGHTS, check_sums
 from lambda_image.engine.bundle.readahead import ReadAhead
+from lambda_image.engine.bundle.reading import Reading
 from lambda_image.engine.decoder import Decoder
 from lambda_image.engine.errors import BundleError, CheckpointError
 from lambda_image.engine.generation.cache import KVCache, common_prefix
@@ -89,14 +90,14 @@ class Engine:
     def load(
         cls,
         bundle: Path,
-        readahead: ReadAhead | None = None,
+        reading: Reading | None = None,
         threads: int | None = None,
         *,
         tokenizer: Tokenizer | None = None,
         kernels: str | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> "Engine":
-        """Blocks until the bundle's bytes are read (by `readahead`, started before, or by one of its own) and
+        """Blocks until the bundle's bytes are read (by `reading`, started before, or by one of its own) and
         the model is usable and has passed the self-test of its first layer.
 
         `threads` compute; if not given, one for a small model, else as many as there are cores. `tokenizer`
@@ -104,16 +105,16 @@ class Engine:
         bundle can't be served here, EngineError if there are no kernels.
         """
         began = clock()
-        if readahead is None:
-            readahead = ReadAhead(bundle / WEIGHTS)
-            readahead.start()
-        opened = open_bundle(bundle)
+        if reading is None:
+            reading = ahead = ReadAhead(bundle / WEIGHTS)
+            ahead.start()
+        opened = open_bundle(bundle, memory=reading.memory)
         decoder = open_decoder(opened, threads=threads, setting=kernels)
         try:
             # What is mapped is too large to be summed at every load: the self-tests look at it.
             check_sums(bundle, opened.manifest, opened.manifest.files.keys() - opened.manifest.mapped)
             chat, prefixes = ChatTokenizer.load(bundle, tokenizer), Prefixes(opened)
-            readahead.wait()
+            reading.wait()
         except (CheckpointError, OSError) as error:
             raise BundleError(f"{bundle} can't be loaded ({error}): {REBUILD}") from None
         opened.check_edges()

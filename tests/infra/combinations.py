@@ -40,6 +40,8 @@ VALUES: dict[str, list[dict[str, Any]]] = {
     "reserved": [{}, {"reserved_concurrency": 5, "account_concurrency": 1000, "capacity": 4}],
     "seen": [{}, {"dashboard": True, "alarms_email": "house@example.org", "budget_usd": 20}],
     "removal": [{}, {"removal": "retain", "retention_days": 365}],
+    "weights": [{}, {"weights": "s3"}],
+    "kernels": [{}, {"kernels": "aten"}],
     "tracing": [{}, {"tracing": False}],
 }
 

@@ -247,10 +247,12 @@ def tickets_are_handed_out_through_the_page_only(made: Synth) -> None:
 
 @always
 def the_page_is_private_and_talks_to_its_house_only(made: Synth) -> None:
+    buckets = {name: one for name, one in made.of_type("S3::Bucket").items() if name.startswith("Page")}
     if made.options.auth == "iam":
-        assert not made.of_type("S3::Bucket")
+        assert not buckets
         return
-    bucket = made.only("S3::Bucket")
+    (found,) = buckets.values()
+    bucket = found["Properties"]
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert "Tags" not in bucket  # or BucketDeployment leaves its files, and the bucket can't be removed
@@ -272,6 +274,49 @@ def the_page_is_private_and_talks_to_its_house_only(made: Synth) -> None:
     records = made.of_type("Route53::RecordSet").values()
     named = domain is not None and domain.hosted_zone is not None
     assert {record["Properties"]["Type"] for record in records} == ({"A", "AAAA"} if named else set())
+
+
+@always
+def weights_in_s3_are_read_by_their_model_only_and_leave_with_the_stack(made: Synth) -> None:
+    told = {
+        function["Environment"]["Variables"]["MODEL_NAME"]: function["Environment"]["Variables"].get(
+            "WEIGHTS_URL"
+        )
+        for function in made.models()
+    }
+    buckets = {name: one for name, one in made.of_type("S3::Bucket").items() if name.startswith("Weights")}
+    reading = [each for name, each in _statements(made) if each["Action"] == "s3:GetObject"]
+    if made.options.weights == "image":
+        assert not buckets
+        assert not reading
+        assert set(told.values()) == {None}
+        return
+    ((name, bucket),) = buckets.items()
+    assert told == {
+        model: {"Fn::Join": ["", ["s3://", {"Ref": name}, f"/{model}"]]} for model in made.options.models
+    }
+    assert [statement["Resource"]["Fn::Join"][1] for statement in reading] == [
+        [{"Fn::GetAtt": [name, "Arn"]}, f"/{model}/*"] for model in made.options.models
+    ]
+    settings = bucket["Properties"]
+    assert set(settings["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(settings["PublicAccessBlockConfiguration"]) == 4
+    (encryption,) = settings["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    (rule,) = settings["LifecycleConfiguration"]["Rules"]
+    assert rule == {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}, "Status": "Enabled"}
+    policies = [policy["Properties"] for policy in made.of_type("S3::BucketPolicy").values()]
+    (policy,) = (one["PolicyDocument"] for one in policies if one["Bucket"] == {"Ref": name})
+    assert policy["Statement"][0]["Effect"] == "Deny"
+    assert policy["Statement"][0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    emptied = [
+        resource["Properties"]["BucketName"]
+        for resource in made.template["Resources"].values()
+        if resource["Type"] == "Custom::S3AutoDeleteObjects"
+    ]
+    assert emptied == ([{"Ref": name}] if made.options.removal == "destroy" else [])
+    gateways = json.dumps(made.of_type("EC2::VPCEndpoint"))
+    assert ('.s3"' in gateways) == (made.options.vpc == "new")
 
 
 @always
@@ -309,6 +354,8 @@ def outputs_tell_the_way_in(made: Synth) -> None:
         expected |= {"PageUrl", "TicketFunctionUrl", "SecretArn"}
     if made.options.auth == "access-code":
         expected.add("AccessCode")
+    if made.options.weights == "s3":
+        expected.add("WeightsBucket")
     assert set(made.template["Outputs"]) == expected
 
 

@@ -25,6 +25,7 @@ FULL = {
     "provisioned_hours": HOURS,
     "reserved_concurrency": 5,
     "vpc": "new",
+    "weights": "s3",
 }
 ACKNOWLEDGED = Path(__file__).with_name("acknowledged.toml")
 UPDATE = "if it is meant: python -m tests.infra.snapshot"

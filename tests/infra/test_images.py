@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from infra.context import OptionsError
+from lambda_image.engine.convert.write import write_bundle
+from tests.checkpoints import write_checkpoint
 from tests.infra.snapshot import default
 from tests.infra.synth import Synth, bundles, synth
 
@@ -46,6 +48,39 @@ def test_another_bundle_is_another_image(tmp_path: Path) -> None:
     assert _hash(after, "model") != _hash(before, "model")
     assert _hash(after, "prologue") == _hash(before, "prologue")
     assert _image(after, "model")["dockerBuildContexts"] == {"bundle": str(tmp_path / "demo-again")}
+
+
+def test_aten_s_kernels_are_another_target() -> None:
+    assert {how["dockerBuildTarget"] for how in synth(kernels="aten").images().values()} == {
+        "model-aten",
+        "prologue",
+    }
+
+
+def test_an_image_without_weights_has_all_else_of_the_bundle(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundles" / "demo"
+    shutil.copytree(bundles() / "demo", bundle)
+    for name in ("weights.bin", "embedding.bin", "tokenizer.json"):
+        (bundle / name).write_bytes(name.encode())
+    with_weights = synth(bundles=str(bundle.parent))
+    made = synth(bundles=str(bundle.parent), weights="s3")
+    assert _hash(made, "model") != _hash(with_weights, "model")  # or a deploy would keep the other image
+    folder = Path(_image(made, "model")["dockerBuildContexts"]["bundle"])
+    assert folder.is_relative_to(made.directory)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "embedding.bin": b"embedding.bin",
+        "tokenizer.json": b"tokenizer.json",
+        "manifest.json": (bundle / "manifest.json").read_bytes(),
+    }
+
+
+def test_a_function_too_small_for_weights_out_of_s3_is_not_deployed(tmp_path: Path) -> None:
+    write_bundle(write_checkpoint(tmp_path / "checkpoint"), tmp_path / "my-tale")
+    own = {"models": ["my-tale"], "bundles": str(tmp_path)}
+    synth(**own, memory_mb={"my-tale": 1000})
+    with pytest.raises(OptionsError, match=r"memory_mb: my-tale needs 1025 to 10240 MB .* given: 1000"):
+        synth(**own, memory_mb={"my-tale": 1000}, weights="s3")
+    synth(**own, memory_mb={"my-tale": 1025}, weights="s3")
 
 
 def test_a_mirror_of_the_base_image_can_be_named() -> None:

@@ -74,6 +74,7 @@ def test_the_command_lines_text_means_what_cdk_json_would(name: str, text: str, 
         ),
         ({"capacity": 0}, "curtain:capacity: input should be greater than 0; given: 0"),
         ({"account_concurrency": 5}, "input should be greater than or equal to 10; given: 5"),
+        ({"weights": "efs"}, "curtain:weights: input should be 'image' or 's3'; given: 'efs'"),
         ({"auth": "password"}, "input should be 'access-code', 'jwt', 'iam' or 'open'; given: 'password'"),
         ({"auth": "jwt"}, 'curtain:jwt: {"issuer": …, "audience": …} belongs to auth "jwt"'),
         ({"jwt": ISSUER}, 'curtain:jwt: {"issuer": …, "audience": …} belongs to auth "jwt"'),
@@ -161,6 +162,8 @@ def test_what_is_allowed_but_dear_or_dangerous_is_warned_of() -> None:
     assert "$0.48 per address, $0.96 in all" in told["open"]
     assert "about $88 a month" in told["provisioned"]
     assert "about $36 a month, and its traffic" in told["vpc"]
+    assert "weights" not in told["vpc"]
+    assert "take about a minute for 4.5 GB." in dict(warnings_of(read(weights="s3", vpc="new")))["vpc"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-"""A bundle, opened: its weights mapped, nothing copied, nothing repacked, every entry checked against the
-plan."""
+"""A bundle, opened: its weights mapped, or in memory already; nothing copied, nothing repacked, every entry
+checked against the plan."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lambda_image.engine.bundle.layout import Bytes
-from lambda_image.engine.bundle.manifest import REBUILD, Manifest, check_sizes, read_manifest
+from lambda_image.engine.bundle.manifest import NOTHING, REBUILD, Manifest, Memory, check_sizes, read_manifest
 from lambda_image.engine.bundle.plan import Planned, plan
 from lambda_image.engine.bundle.weights import Weights
 from lambda_image.engine.errors import BundleError
@@ -16,7 +16,7 @@ from lambda_image.engine.errors import BundleError
 class Bundle:
     """A bundle's manifest and mapped tensors; its pages come when they are touched."""
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
+    def __init__(self, path: Path, manifest: Manifest, memory: Memory = NOTHING) -> None:
         self.path = path
         self.manifest = manifest
         self._planned = {planned.name: planned for planned in plan(manifest.config)}
@@ -24,7 +24,8 @@ class Bundle:
             self._check(planned)
         if strays := set(manifest.tensors) - set(self._planned):
             raise BundleError(f"{path}: the manifest has {min(strays)}, which the model doesn't: {REBUILD}")
-        files = {planned.file: Weights(path / planned.file) for planned in self._planned.values()}
+        names = {planned.file for planned in self._planned.values()}
+        files = {name: Weights(path / name, memory.get(name)) for name in names}
         self._tensors: dict[str, Bytes] = {}
         for name, planned in self._planned.items():
             self._tensors[name] = files[planned.file].tensor(name, manifest.tensors[name])
@@ -63,13 +64,14 @@ class Bundle:
             raise BundleError(f"{where} has {found} for {planned.name}, needed is {needed}: {REBUILD}")
 
 
-def open_bundle(path: Path, manifest: Manifest | None = None) -> Bundle:
+def open_bundle(path: Path, manifest: Manifest | None = None, memory: Memory = NOTHING) -> Bundle:
     """The bundle in the folder `path`. BundleError names the file and the cause if it can't be served.
 
-    `manifest` is for the builder, whose bundle has none on the disk yet.
+    `manifest` is for the builder, whose bundle has none on the disk yet. What is in `memory` need not be in
+    the folder, and may still be on its way.
     """
     if manifest is None:
-        manifest = read_manifest(path)
+        manifest = read_manifest(path, memory)
     else:
-        check_sizes(path, manifest)
-    return Bundle(path, manifest)
+        check_sizes(path, manifest, memory)
+    return Bundle(path, manifest, memory)

@@ -9,8 +9,9 @@ CPU.
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -42,6 +43,8 @@ REBUILD = "delete the bundle and build it again (make model, see docs/models.md)
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]  # no path out of the bundle
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Ids = tuple[NonNegativeInt, ...]
+Memory = Mapping[str, memoryview]  # files of a bundle that are not in its folder, by name
+NOTHING: Memory = MappingProxyType({})
 
 
 class TensorEntry(BaseModel):
@@ -151,8 +154,8 @@ def default_context(config: ModelConfig) -> int:
     return min(config.max_position_embeddings, CONTEXT)
 
 
-def read_manifest(bundle: Path) -> Manifest:
-    """The manifest of `bundle`, its files present and of the right size; else BundleError."""
+def read_manifest(bundle: Path, memory: Memory = NOTHING) -> Manifest:
+    """The manifest of `bundle`, its files there or in `memory`, and of the right size; else BundleError."""
     path = bundle / MANIFEST
     try:
         text = path.read_text(encoding="utf-8")
@@ -166,32 +169,33 @@ def read_manifest(bundle: Path) -> Manifest:
         raise BundleError(
             f"{path} {_version(text) or f'is damaged ({first_error(error)})'}: {REBUILD}"
         ) from None
-    check_sizes(bundle, manifest)
+    check_sizes(bundle, manifest, memory)
     return manifest
 
 
-def check_sizes(bundle: Path, manifest: Manifest) -> None:
+def check_sizes(bundle: Path, manifest: Manifest, memory: Memory = NOTHING) -> None:
     """BundleError if a file of the bundle is missing or of another size."""
     for name, entry in manifest.files.items():
         try:
-            size = (bundle / name).stat().st_size
+            size = len(memory[name]) if name in memory else (bundle / name).stat().st_size
         except OSError as error:
             raise BundleError(f"{bundle / name} can't be read ({error.strerror}): {REBUILD}") from None
         if size != entry.size:
             raise BundleError(f"{bundle / name} has {size} bytes instead of {entry.size}: {REBUILD}")
 
 
-def verify_bundle(bundle: Path) -> Manifest:
+def verify_bundle(bundle: Path, memory: Memory = NOTHING) -> Manifest:
     """Compares every byte with the manifest's sums; BundleError names the first file that differs."""
-    manifest = read_manifest(bundle)
-    check_sums(bundle, manifest, manifest.files)
+    manifest = read_manifest(bundle, memory)
+    check_sums(bundle, manifest, manifest.files, memory)
     return manifest
 
 
-def check_sums(bundle: Path, manifest: Manifest, names: Iterable[str]) -> None:
+def check_sums(bundle: Path, manifest: Manifest, names: Iterable[str], memory: Memory = NOTHING) -> None:
     """BundleError if one of these files isn't what was built. Reads them whole."""
     for name in names:
-        if sha256_file(bundle / name) != manifest.files[name].sha256:
+        found = hashlib.sha256(memory[name]).hexdigest() if name in memory else sha256_file(bundle / name)
+        if found != manifest.files[name].sha256:
             raise BundleError(f"{bundle / name} is not the file that was built (sha256 differs): {REBUILD}")
 
 

@@ -65,10 +65,13 @@ class WeightsWriter:
 
 
 class Weights:
-    """The mapped file, read-only. Tensors are views into the mapping and keep it alive."""
+    """The mapped file, read-only; or `memory`, where it is to be. Tensors are views, and keep it alive."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, memory: memoryview | None = None) -> None:
         self._path = path
+        if memory is not None:
+            self._map: mmap.mmap | memoryview = memory
+            return
         try:
             with path.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
