@@ -76,9 +76,9 @@ async def find_house(url: str, admission: Admission) -> tuple[str, Admission]:
         )
     auth = config.get("auth", "none")
     if auth == "access-code" and not admission.code:
-        raise NotAdmitted("this house asks for its access code: --code, or CURTAIN_CODE in the environment")
+        raise NotAdmitted("this house asks for its access code: set CURTAIN_CODE in the environment")
     if auth == "jwt" and not admission.token:
-        raise NotAdmitted("this house asks for a token: --token, or CURTAIN_TOKEN in the environment")
+        raise NotAdmitted("this house asks for a token: set CURTAIN_TOKEN in the environment")
     ticket_url = admission.ticket_url
     if auth in ("access-code", "jwt", "open"):
         ticket_url = ticket_url or urljoin(config_url, config.get("ticket", "ticket"))
@@ -91,8 +91,11 @@ async def find_house(url: str, admission: Admission) -> tuple[str, Admission]:
     return config["websocket"], found
 
 
-def signed(url: str) -> str:
-    """The address with a signature (SigV4) of the AWS credentials found here. Raises NotAdmitted."""
+def signed(url: str, for_s: int = _SIGNED_S) -> str:
+    """The address with a signature (SigV4) of the AWS credentials found here, good for `for_s` seconds.
+
+    Raises NotAdmitted.
+    """
     from botocore.auth import SigV4QueryAuth
     from botocore.awsrequest import AWSRequest
     from botocore.session import Session
@@ -109,7 +112,7 @@ def signed(url: str) -> str:
     scheme = {"wss": "https", "ws": "http"}[parts.scheme]
     request = AWSRequest("GET", urlunsplit((scheme, *parts[1:])))
     frozen = credentials.get_frozen_credentials()
-    SigV4QueryAuth(frozen, "execute-api", region, expires=_SIGNED_S).add_auth(request)
+    SigV4QueryAuth(frozen, "execute-api", region, expires=for_s).add_auth(request)
     return urlunsplit((parts.scheme, *urlsplit(str(request.url))[1:]))
 
 

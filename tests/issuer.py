@@ -1,22 +1,23 @@
 """An OpenID Connect issuer on loopback: keys, configuration, and tokens of every kind of wrongness."""
 
 import json
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from tests.loopback import Loopback, Request
+
 AUDIENCE = "curtain"
 
 
-class Issuer:
+class Issuer(Loopback):
     """`asked`: the paths that were asked for. `away`: it answers 500. `keys`: told for its keys."""
 
     def __init__(self) -> None:
+        super().__init__()
+        self.url = f"{self.origin}/pool"
         self.asked: list[str] = []
         self.away = False
         self.claims_to_be = ""
@@ -24,33 +25,11 @@ class Issuer:
         self._keys: dict[str, Any] = {}
         self._published: list[dict[str, Any]] = []
         self.add("first", rsa.generate_private_key(65537, 2048))
-        outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked.append(self.path)
-                told = outer._documents().get(self.path, "")
-                self.send_response(500 if outer.away else 200 if told else 404)
-                self.end_headers()
-                self.wfile.write(told.encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self.url = f"http://127.0.0.1:{self._server.server_port}/pool"
-
-    def __enter__(self) -> "Issuer":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    def answer(self, request: Request) -> tuple[int, str]:
+        self.asked.append(request.path)
+        told = self._documents().get(request.path, "")
+        return 500 if self.away else 200 if told else 404, told
 
     def add(self, kid: str, key: Any, *, published: bool = True) -> None:
         algorithm = "ES256" if isinstance(key, ec.EllipticCurvePrivateKey) else "RS256"

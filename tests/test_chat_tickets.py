@@ -74,7 +74,7 @@ def test_an_open_house_gives_tickets_for_nothing() -> None:
 def test_who_is_not_let_in_is_told_why(counter: TicketCounter) -> None:
     cases = [
         ((counter.url, "--code", "open barley"), "That is not the access code. Ask whoever runs this house"),
-        ((counter.url,), "asks for its access code: --code"),
+        ((counter.url,), "asks for its access code: set CURTAIN_CODE"),
         ((counter.stage.websocket,), "name the page's address"),
         ((counter.stage.websocket, "--code", CODE), "--ticket-url"),
         ((f"{counter.url}/elsewhere", "--code", CODE), "there is no page of Curtain"),

@@ -1,10 +1,12 @@
 """Runs the pinned CDK CLI: `python -m tools.cdk deploy -c curtain:models=demo`.
 
 The CLI is npm's (`tools/cdk_cli/`), installed under .cache when it is first asked for and again when its pin
-changes; the Node it runs on is pip's.
+changes; the Node it runs on is pip's. What is about an account and not about our stack (`bootstrap`, `gc`)
+needs no app, and so no model that has been made.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,6 +25,7 @@ QUIET = {
     "CDK_DISABLE_CLI_TELEMETRY": "true",
     "CDK_DISABLE_VERSION_CHECK": "true",
 }
+OF_ACCOUNT = ("bootstrap", "gc")
 
 
 class CliError(RuntimeError):
@@ -61,7 +64,15 @@ def run(*arguments: str, **more: str) -> int:
     return subprocess.call([*cli(), *arguments], cwd=REPOSITORY, env=environment(more))
 
 
+def empty_app(stack: str) -> str:
+    """The command of an app with nothing in a stack of this name: all that the CLI sometimes has to know."""
+    return shlex.join([sys.executable, "-m", "tools.empty_app", stack])
+
+
 def main(arguments: Sequence[str]) -> int:
+    """Returns the CLI's exit status."""
+    if arguments and arguments[0] in OF_ACCOUNT and "--app" not in arguments:
+        arguments = [*arguments, "--app", empty_app("Curtain")]
     try:
         return run(*arguments)
     except CliError as error:

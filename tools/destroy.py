@@ -3,7 +3,6 @@
 CDK keeps every image it ever pushed in the account's asset repository, where ECR asks $0.10 a GB a month.
 """
 
-import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.context import OptionsError
-from tools.cdk import CliError, run
+from tools.cdk import CliError, empty_app, run
 from tools.stack import Context, Deployed, find
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def destroy(deployed: Deployed) -> int:
     """Returns the CLI's exit status. Raises CliError, botocore's errors."""
     functions = deployed.session.client("lambda")
     images = {uri for name in deployed.functions() if (uri := _image(functions, name))}
-    app = shlex.join([sys.executable, "-m", "tools.empty_app", deployed.name])
+    app = empty_app(deployed.name)
     region = {"AWS_REGION": deployed.session.region_name} if deployed.session.region_name else {}
     if status := run("destroy", deployed.name, "--force", "--app", app, "--no-notices", **region):
         return status
@@ -32,7 +31,8 @@ def destroy(deployed: Deployed) -> int:
         _remove(deployed, uri)
     print(f"{deployed.name} is gone, and {len(images)} images that only it used.")
     print(
-        "What `cdk bootstrap` made is left; `cdk gc --unstable=gc` takes images of earlier deploys out of it."
+        "What `cdk bootstrap` made is left; `.venv/bin/python -m tools.cdk gc --unstable=gc` takes images of "
+        "earlier deploys out of it."
     )
     return 0
 

@@ -21,19 +21,19 @@ def tail(deployed: Deployed, *, since: float, follow: bool) -> None:
     names = deployed.outputs["ModelFunctions"].split(",")
     groups |= dict(zip(names, deployed.outputs["ModelLogs"].split(","), strict=True))
     pages = deployed.session.client("logs").get_paginator("filter_log_events")
-    told: set[str] = set()
+    told: set[tuple[int, str, str]] = set()
     while True:
         asked_at = time.time()
         found = [
-            (event["timestamp"], event["eventId"], name, event["message"].rstrip())
+            (event["timestamp"], name, event["message"].rstrip())
             for name, group in groups.items()
             for page in pages.paginate(logGroupName=group, startTime=int(since * 1000))
             for event in page["events"]
         ]
-        for at, event_id, name, message in sorted(found):
-            if event_id not in told:
+        for at, name, message in sorted(found, key=lambda event: event[0]):  # of one moment as they came
+            if (at, name, message) not in told:
                 print(f"{time.strftime('%X', time.localtime(at / 1000))} {name}: {message}", flush=True)
-        told = {event_id for _, event_id, _, _ in found}
+        told = set(found)
         if not follow:
             return
         since = max(since, asked_at - LATE_S)

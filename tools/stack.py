@@ -9,7 +9,7 @@ import boto3
 import typer
 from botocore.exceptions import ClientError
 
-from infra.doctor.wanted import parse_context, read_wanted
+from infra.doctor.wanted import Wanted, parse_context, read_wanted
 
 Context = Annotated[
     list[str] | None, typer.Option("--context", "-c", help="KEY=VALUE, as for cdk deploy (repeatable).")
@@ -53,5 +53,10 @@ class Deployed:
 
 def find(context: list[str] | None) -> Deployed:
     """By cdk.json's options, and these instead of them, as for `cdk -c`. Raises OptionsError."""
-    options = read_wanted(parse_context(context or [], None)).options
+    return deployed_as(read_wanted(parse_context(context or [], None)))
+
+
+def deployed_as(wanted: Wanted) -> Deployed:
+    """The stack of these options, as it is in the account now."""
+    options = wanted.options
     return Deployed(options.stack, boto3.Session(region_name=options.region))

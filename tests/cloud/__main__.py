@@ -1,52 +1,33 @@
 """`make test-cloud`: the real CDK CLI deploys the default app to an emulated AWS, whose functions the built
-images answer, and real clients talk to it. The last line is one JSON document.
+images answer, and real clients talk to it; then the same in every other auth mode, and it is all taken away
+again. The last line is one JSON document.
 
 Needs Linux, a Docker Engine with buildx (or root on Debian, where one is unpacked), and the right to make a
 mount namespace (root, or user namespaces).
 """
 
+import asyncio
 import json
-import os
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tests.cloud import dropped, leftovers, roles, scenes
+from tests.cloud import commands, doors, dropped, leftovers, modes, roles, scenes
 from tests.cloud.deployment import DeployError, Deployment, synthesize
 from tests.cloud.emulator import EmulatorError, emulated_aws
+from tests.cloud.proof import Proof
 from tests.cloud.registry import Registry
 from tests.cloud.serving import Serving, serving
 from tests.cloud.stage import Stage, staged
+from tests.image.build import build, native
 from tests.image.debian import NoMirrorError
 from tests.image.engine import Docker, EngineError, container_engine
 from tools.admittance import Unproven
-from tools.cdk import REPOSITORY, CliError
-
-SMOKE_S = 300
-
-
-class Proof:
-    """What was seen, and how long it took."""
-
-    def __init__(self) -> None:
-        self.document: dict[str, Any] = {"proven": {}, "seconds": {}}
-        self._began = self._last = time.monotonic()
-
-    def add(self, name: str, seen: Any = True) -> None:
-        now = time.monotonic()
-        self.document["proven"][name] = seen
-        self.document["seconds"][name] = round(now - self._last, 1)
-        print(f"{now - self._began:6.0f} s  {name}", file=sys.stderr, flush=True)
-        self._last = now
-
-    def whole(self) -> str:
-        self.document["seconds"]["all"] = round(time.monotonic() - self._began, 1)
-        return json.dumps(self.document, ensure_ascii=False)
+from tools.cdk import CliError
 
 
 def prove(docker: Docker, servers: Serving, scratch: Path) -> Proof:
@@ -63,28 +44,45 @@ def prove(docker: Docker, servers: Serving, scratch: Path) -> Proof:
         proof.add("deploy", {"outputs": deployment.outputs, "images": registry_calls(deployment)})
         proof.document["asserted on the template"] = dropped.asserted(deployment)
         proof.document["needs an account"] = dropped.NEEDS_AN_ACCOUNT
-        aws.start(enforcing=True)
+        aws.enforce(True)
         proof.add("roles", roles.judged(deployment))
+        images = {target: build(docker, target, native()) for target in ("prologue", "model")}
+        proof.add("images")
         try:
-            with staged(docker, deployment, servers) as stage:
-                proof.add("images behind the functions")
-                proof.add("function URL refuses who isn't CloudFront", direct_call(deployment))
-                proof.add("page", page(stage))
-                proof.add("smoke", smoke(stage))
-                for scene in scenes.SCENES:
-                    proof.add(scene, scenes.play(stage, scene))
-                need_quiet(stage)
+            with staged(docker, deployment, servers, images) as stage:
+                access_code(proof, stage)
+            for name, mode in modes.MODES.items():
+                proof.add(f"{name}: make deploy", mode.deploy(deployment))
+                for what, seen in mode.played(
+                    deployment, partial(staged, docker, deployment, servers, images)
+                ):
+                    proof.add(f"{name}: {what}", seen)
         except Exception:
             print(aws.log[-4000:], file=sys.stderr)
             raise
-        aws.start(enforcing=False)  # under enforcement CDK's own roles don't get far in MiniStack
-        proof.add("make logs", deployment.logs().splitlines())
+        proof.add("make logs", deployment.logs().splitlines()[-2:])
         registry.fill(deployment.pushed())
         said = deployment.destroy()
         left = leftovers.resources(aws)
         assert not left, f"left behind: {left}\n{said}"
         proof.add("destroy leaves nothing but CDK's own toolkit", said.splitlines()[-2])
     return proof
+
+
+def access_code(proof: Proof, stage: Stage) -> None:
+    """The default: whoever has the code may talk. Everything else is proven in this house, too."""
+    spare = asyncio.run(stage.door.spare())
+    proof.add("function URL refuses who isn't CloudFront", direct_call(stage.deployment))
+    proof.add("page", page(stage))
+    proof.add("refused", doors.refused(stage))
+    proof.add("make chat", commands.chat(stage).splitlines())
+    proof.add("smoke", commands.smoke(stage))
+    for name, scene in scenes.SCENES.items():
+        proof.add(name, scenes.play(stage, scene))
+    proof.add("one address guesses the code", doors.guesses(stage))
+    with doors.asleep(stage):
+        proof.add("refused with a ticket that has expired", asyncio.run(stage.door.outlived(*spare)))
+    modes.need_quiet(stage)
 
 
 def registry_calls(deployment: Deployment) -> dict[str, dict[str, str]]:
@@ -129,33 +127,6 @@ def page(stage: Stage) -> dict[str, Any]:
     assert outputs["WebSocketUrl"].removesuffix("/prod") in policy
     assert "max-age" in headers["strict-transport-security"]
     return {"config": sorted(config), "content-security-policy": policy}
-
-
-def smoke(stage: Stage) -> Any:
-    """`make smoke`, as a user with an account runs it; its last line."""
-    command = [sys.executable, "-m", "tools.smoke", stage.websocket, "--page", stage.page]
-    done = subprocess.run(
-        [*command, "--origin", stage.origin],
-        cwd=REPOSITORY,
-        env={**os.environ, "CURTAIN_CODE": stage.code},
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=SMOKE_S,
-        check=False,
-    )
-    print(done.stdout, flush=True)
-    if done.returncode:
-        raise Unproven(f"make smoke failed; the light function says:\n{stage.light.log[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def need_quiet(stage: Stage) -> None:
-    """No invoke of the light function failed, and none of the model's that wasn't meant to; nothing that a
-    listener said, and no credential, is in a log."""
-    assert not stage.light.failures, stage.light.failures
-    log = stage.light.log + stage.model.log
-    for secret in (stage.code, "Tell me everything about this place"):
-        assert secret not in log, f"a log has {secret!r}"
 
 
 def main() -> None:

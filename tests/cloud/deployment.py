@@ -11,11 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tests.cloud.emulator import ACCOUNT, REGION, EmulatedAws
+from tests.cloud.emulator import EmulatedAws
 from tests.image.build import demo_bundle
 from tools.cdk import REPOSITORY, cli, environment
+from tools.deploy import ASSEMBLY
 
 STACK = "Curtain"
+BUNDLES = "bundles"
 LIMIT_S = 240  # a custom resource that fails to answer would otherwise be waited for, for an hour
 DOCKER = """\
 #!/bin/sh
@@ -30,13 +32,18 @@ class DeployError(RuntimeError):
 
 def synthesize(scratch: Path) -> "Assembly":
     """`cdk synth` of the default app with the demo model. Raises CliError, DeployError."""
-    bundles = scratch / "bundles"
+    bundles = scratch / BUNDLES
     bundles.mkdir()
     (bundles / "demo").symlink_to(demo_bundle())
     made = Assembly(scratch / "assembly")
-    context = ("-c", "curtain:models=demo", "-c", f"curtain:bundles={bundles}")
-    _cdk("synth", "--quiet", "--output", str(made.folder), *context, "--lookups=false")
+    _cdk("synth", "--quiet", "--output", str(made.folder), *_context(scratch), "--lookups=false")
     return made
+
+
+def _context(scratch: Path, **options: str) -> list[str]:
+    """The demo model's, and these."""
+    given = {"models": "demo", "bundles": str(scratch / BUNDLES), **options}
+    return [part for option, value in given.items() for part in ("-c", f"curtain:{option}={value}")]
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,14 @@ class Assembly:
         """How each image is to be built, by its tag."""
         assets = self._json(f"{STACK}.assets.json")["dockerImages"]
         return {tag: asset["source"] for tag, asset in assets.items()}
+
+    @property
+    def auth(self) -> str:
+        """Its auth mode, as the light function is told of it."""
+        functions = [one["Properties"] for one in self.template["Resources"].values()]
+        variables = [one.get("Environment", {}).get("Variables", {}) for one in functions]
+        (mode,) = {str(some["AUTH_MODE"]) for some in variables if "AUTH_MODE" in some}
+        return mode
 
     @property
     def cli_layer(self) -> Path:
@@ -81,7 +96,8 @@ class Deployment:
         return {**self.aws.variables, "AWS_ENDPOINT_URL_ECR": self.registry, "CDK_DOCKER": str(docker)}
 
     def bootstrap(self) -> None:
-        self._cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}")
+        """As docs/deploy.md and the doctor have it. Raises DeployError."""
+        _run([sys.executable, "-m", "tools.cdk", "bootstrap"], self.environment)
 
     def deploy(self) -> str:
         """What the CLI said, from its outputs on. Raises DeployError."""
@@ -90,16 +106,28 @@ class Deployment:
         self.outputs = json.loads(told.read_text(encoding="utf-8"))[STACK]
         return said[said.find("Outputs:") :]
 
+    def make_deploy(self, **options: str) -> str:
+        """As `make deploy` does it, over what is there; what it said. Raises DeployError."""
+        self.aws.enforce(False)  # CDK's own roles don't get far in MiniStack
+        command = [sys.executable, "-m", "tools.deploy", "--no-doctor", "--yes"]
+        said = _run([*command, *_context(self.scratch, **options)], self.environment)
+        self.assembly = Assembly(ASSEMBLY)
+        (stack,) = self.aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+        self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        return said
+
     def docker_calls(self) -> list[list[str]]:
         """What the CLI asked of Docker, which builds nothing here."""
         lines = (self.scratch / "docker.log").read_text(encoding="utf-8").splitlines()
         return [line.split() for line in lines]
 
     def pushed(self) -> list[str]:
-        return [call[1] for call in self.docker_calls() if call[0] == "push"]
+        """Every image, each once: as it hasn't really got there, each deploy pushes it again."""
+        return sorted({call[1] for call in self.docker_calls() if call[0] == "push"})
 
     def destroy(self) -> str:
         """As `make destroy`. Raises DeployError."""
+        self.aws.enforce(False)
         return _run(
             [sys.executable, "-m", "tools.destroy", "--yes"],
             self.environment,

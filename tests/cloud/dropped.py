@@ -7,9 +7,11 @@ from tests.cloud.deployment import Deployment
 
 Resource = dict[str, Any]
 NEEDS_AN_ACCOUNT = (
-    "Proven by `make smoke URL=... CODE=...` on an account: CloudFront's own signing, API Gateway's "
-    "throttles and limits, Lambda's way to the pushed image, arm64 on Graviton, real cold starts and their "
-    "speed. Not by it: quotas of the account (python -m infra.doctor tells them), alarms, budget, dashboard."
+    "Proven by `CODE=... make smoke URL=...` on an account: CloudFront's own signing, API Gateway's "
+    "throttles and limits, when a signature of a minute expires (IAM=1; MiniStack lets one live a quarter of "
+    "an hour), Lambda's way to the pushed image, arm64 on Graviton, real cold starts and their speed. Not by "
+    "it: quotas of the account (make doctor tells them), whether API Gateway names who signed a connection "
+    "with every frame (MiniStack doesn't), alarms, budget, dashboard."
 )
 
 
@@ -56,7 +58,7 @@ def _kind(template: dict[str, Resource]) -> Any:
 
 
 def _reserved(template: dict[str, Resource]) -> Any:
-    """A new account's ten may not be reserved; where they may, tests/test_infra asks for it."""
+    """A new account's ten may not be reserved; where they may, tests/infra asks for it."""
     assert not any("ReservedConcurrentExecutions" in one for one in _images(template))
     return None
 
@@ -84,6 +86,17 @@ def _signing(template: dict[str, Resource]) -> Any:
     return kinds
 
 
+def _tracing(template: dict[str, Resource]) -> Any:
+    assert [one["TracingConfig"] for one in _images(template)] == [{"Mode": "Active"}] * 2
+    return "Active"
+
+
+def _failure_queue(template: dict[str, Resource]) -> Any:
+    (source,) = of_type(template, "Lambda::EventSourceMapping")
+    assert source["ScalingConfig"] == {"MaximumConcurrency": 2}
+    return source["ScalingConfig"]
+
+
 def _retention(template: dict[str, Resource]) -> Any:
     days = {one["RetentionInDays"] for one in of_type(template, "Logs::LogGroup")}
     assert days == {30}
@@ -105,5 +118,7 @@ _CHECKS: dict[str, tuple[str, Callable[[dict[str, Resource]], Any]]] = {
     "reserved concurrency": ("MiniStack would drop it; places are kept by the table, seen live", _reserved),
     "function URL": ("MiniStack looks for a signature, not at whose it is", _function_url),
     "signing of CloudFront": ("MiniStack's doesn't sign; tests/cloud/edge.py does it instead", _signing),
+    "traces": ("MiniStack takes none", _tracing),
+    "readers of the queue of failures": ("MiniStack has one, whatever is asked for", _failure_queue),
     "log retention": ("nothing here lasts that long", _retention),
 }

@@ -23,10 +23,12 @@ HASH = "x-amz-content-sha256"
 class Edge:
     """Args:
     domain: the distribution's, of cloudfront.net.
+
+    `viewer`: the loopback address from which the next requests come.
     """
 
     def __init__(self, aws: EmulatedAws, domain: str) -> None:
-        self.signed = 0
+        self.viewer = "127.0.0.1"
         self._aws = aws
         self._domain = domain
         items = aws.client("cloudfront").list_distributions()["DistributionList"]["Items"]
@@ -63,7 +65,7 @@ class Edge:
         self, request: web.Request, headers: dict[str, str], body: bytes
     ) -> tuple[int, dict[str, str], bytes]:
         async with (
-            aiohttp.ClientSession() as session,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=(self.viewer, 0))) as session,
             session.request(
                 request.method,
                 f"{self._aws.endpoint}{request.path_qs}",
@@ -86,7 +88,6 @@ class Edge:
         Lambda refuses a POST. An Authorization header of the viewer's never gets through."""
         if method == "POST" and body_hash is None:
             return {"authorization": ""}
-        self.signed += 1
         headers = {HASH: body_hash} if body_hash else {}
         request = AWSRequest(method, f"https://{self._function_host}{self._ticket}", headers=headers)
         SigV4Auth(Credentials("test", "test"), "lambda", REGION).add_auth(request)

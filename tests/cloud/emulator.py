@@ -42,8 +42,10 @@ class EmulatedAws:
         port = free_port()
         self.endpoint = f"http://127.0.0.1:{port}"
         self._log = scratch / "aws.log"
+        self._buckets = scratch / "s3"
         self._opt = scratch / "opt"
         self._process: subprocess.Popen[bytes] | None = None
+        self._enforcing = False
         self._settings = {
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
@@ -51,7 +53,7 @@ class EmulatedAws:
             "PERSIST_STATE": "1",  # so that it can be started again
             "STATE_DIR": str(scratch / "state"),
             "S3_PERSIST": "1",
-            "S3_DATA_DIR": str(scratch / "s3"),
+            "S3_DATA_DIR": str(self._buckets),
             "TMPDIR": str(scratch),
         }
 
@@ -84,12 +86,18 @@ class EmulatedAws:
             aws_session_token=keys["AWS_SESSION_TOKEN"] or None,
         )
 
-    def start(self, *, enforcing: bool) -> None:
-        """Anew, with everything that there was. `enforcing`: roles may do what their policies say, no more.
-
-        Raises EmulatorError.
-        """
+    def enforce(self, on: bool) -> None:
+        """Whether roles may do what their policies say and no more, or anything. Needs a restart, from which
+        everything comes back. Raises EmulatorError."""
+        if on == self._enforcing:
+            return
+        self._forget_deleted_buckets()
         self.stop()
+        self.start(enforcing=on)
+
+    def start(self, *, enforcing: bool = False) -> None:
+        """Raises EmulatorError."""
+        self._enforcing = enforcing
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -122,6 +130,13 @@ class EmulatedAws:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def _forget_deleted_buckets(self) -> None:
+        """MiniStack keeps the folder of a bucket that CloudFormation has deleted, and would find it again."""
+        known = {bucket["Name"] for bucket in self.client("s3").list_buckets()["Buckets"]}
+        for folder in (self._buckets / ACCOUNT).iterdir():
+            if folder.name not in known:
+                shutil.rmtree(folder)
+
     def _answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.endpoint}/_ministack/health", timeout=5):
@@ -142,7 +157,7 @@ def emulated_aws(scratch: Path, cli_layer: Path) -> Iterator[EmulatedAws]:
     aws = EmulatedAws(scratch)
     _unpack(cli_layer, scratch / "opt")
     try:
-        aws.start(enforcing=False)
+        aws.start()
         yield aws
     finally:
         aws.stop()

@@ -38,7 +38,6 @@ def judged(deployment: Deployment) -> dict[str, Any]:
         outputs["ModelFunctions"]: [*both, ("lambda:InvokeFunction", model, False)],
     }
     functions, iam = (deployment.aws.client(name) for name in ("lambda", "iam"))
-    _name_the_secret(deployment)
     _is_enforced(deployment)
     found = {"allowed": 0, "denied": 0}
     for function, questions in wanted.items():
@@ -64,20 +63,7 @@ def credentials(aws: EmulatedAws, function: str) -> Mapping[str, str]:
     }
 
 
-def _is_enforced(deployment: Deployment) -> None:
-    """Raises Unproven if the model function, which may never, can invoke itself."""
-    own = deployment.outputs["ModelFunctions"]
-    functions = deployment.aws.client("lambda", credentials(deployment.aws, own))
-    try:
-        functions.invoke(FunctionName=own, InvocationType="Event")
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "AccessDeniedException":
-            return
-        raise
-    raise Unproven("the emulated AWS enforces no roles")
-
-
-def _name_the_secret(deployment: Deployment) -> None:
+def name_the_secret(deployment: Deployment) -> None:
     """A secret's Ref is its ARN on AWS, and only its name in MiniStack: puts the ARN into the policy."""
     aws, name = deployment.aws, deployment.outputs["SecretArn"]
     arn = aws.client("secretsmanager").describe_secret(SecretId=name)["ARN"]
@@ -89,3 +75,16 @@ def _name_the_secret(deployment: Deployment) -> None:
         document = json.dumps(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
         whole = document.replace(f'"{name}"', f'"{arn}"')
         iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=whole)
+
+
+def _is_enforced(deployment: Deployment) -> None:
+    """Raises Unproven if the model function, which may never, can invoke itself."""
+    own = deployment.outputs["ModelFunctions"]
+    functions = deployment.aws.client("lambda", credentials(deployment.aws, own))
+    try:
+        functions.invoke(FunctionName=own, InvocationType="Event")
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "AccessDeniedException":
+            return
+        raise
+    raise Unproven("the emulated AWS enforces no roles")

@@ -1,11 +1,13 @@
-"""What `make smoke` can't ask of a house that others use: a full one, and one whose model dies."""
+"""What `make smoke` can't ask of a house that others use: one that is full, whose model dies, or is tired."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
 from local.story import OPENING
 from session.events import ModelStatus, Queue, ServerFrame, TurnDone
+from tests.cloud.doors import from_another_address
 from tests.cloud.stage import Stage
 from tools.witness import SOON_S, Witness, need, of
 
@@ -77,9 +79,46 @@ def _has_failed(frame: ServerFrame) -> bool:
     return isinstance(frame, ModelStatus) and frame.state == "failed"
 
 
+async def share_is_spent(stage: Stage) -> dict[str, Any]:
+    """An address that has had its model seconds of the day wakes nobody; prologue and FAQ go on for it, and
+    the model for others. Whoever played before has spent more than the moment that is allowed here.
+
+    Raises Unproven.
+    """
+    stage.light.renew(memory_mb=stage.light.memory_mb, MODEL_SECONDS_PER_DAY_ADDRESS="0.1")
+    before = stage.model.invokes
+    tired = Witness(stage.door, name="tired")
+    async with tired.line() as client:
+        await tired.question(client)
+        await client.send({"action": "skip"})
+        status = await tired.until(client, _is_tired)
+        assert isinstance(status, ModelStatus)
+        turn = await client.say(FAQ)
+        await tired.until(client, of(turn, TurnDone))
+        need(tired.story.turns[turn].source == "faq", "the FAQ rests with the model")
+        await client.send({"action": "delete"})
+    need(stage.model.invokes == before, "a model was invoked beyond the share")
+    with from_another_address(stage, "127.0.0.3"):
+        fresh = Witness(stage.door, name="fresh")
+        async with fresh.line() as client:
+            await fresh.question(client)
+            await client.send({"action": "skip"})
+            told = await fresh.ended(client, OPENING)
+            await client.send({"action": "delete"})
+    return {"listener was told": status.message, "another address": told.status}
+
+
+def _is_tired(frame: ServerFrame) -> bool:
+    return isinstance(frame, ModelStatus) and "talked enough with you" in (frame.message or "")
+
+
 SCENES = {"full house": full_house, "the model dies": model_dies}
 
 
-def play(stage: Stage, name: str) -> dict[str, Any]:
+def play(stage: Stage, scene: Callable[[Stage], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
     """Raises Unproven."""
-    return asyncio.run(SCENES[name](stage))
+
+    async def played() -> dict[str, Any]:
+        return await scene(stage)
+
+    return asyncio.run(played())
