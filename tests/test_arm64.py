@@ -22,12 +22,14 @@ from lambda_image.engine.generation.cache import KVCache
 from lambda_image.engine.kernels import open_decoder
 from lambda_image.engine.native.build import build
 from lambda_image.engine.native.target import Target
+from tests.arm64.instructions import dot_products
 from tests.arm64.serve import IDS
 
 pytestmark = pytest.mark.emulated
 
 REPOSITORY = Path(__file__).parent.parent
 HERE = REPOSITORY / "tests" / "arm64"
+IMAGE = REPOSITORY / "lambda_image"
 CACHE = REPOSITORY / ".cache"
 N1, NEWER = "neoverse-n1", "max,pauth-impdef=on"  # the latter without its slow emulation of pointer signing
 PYTHON = "/usr/bin/python3"
@@ -51,8 +53,8 @@ def run(bundle: Path) -> Run:
     assert not missing, f"install {', '.join(missing)} (apt-get install qemu-user-static mmdebstrap)"
     assert os.getuid() == 0, "chroot and mount need root: run these tests as root, in a container for example"
     build(Target("aarch64"))
-    parts = [(HERE / name).read_bytes() for name in ("rootfs.sh", "requirements.txt")]
-    root = CACHE / "arm64" / hashlib.sha256(b"".join(parts)).hexdigest()[:12]
+    parts = [HERE / "rootfs.sh", IMAGE / "requirements.lock", IMAGE / "requirements-build.txt"]
+    root = CACHE / "arm64" / hashlib.sha256(b"".join(part.read_bytes() for part in parts)).hexdigest()[:12]
     if not root.exists():
         subprocess.run([HERE / "rootfs.sh", root, sys.executable], check=True)
 
@@ -120,15 +122,6 @@ def test_aten_packs_our_bytes_and_multiplies_them_with_this_cpu_s_instructions(
     assert found["packed_dtype"] == "uint8"
     assert found["same_bytes"] == [True] * 4
     assert max(found["relative_errors"]) < 0.01
-    counts = _count(trace)
+    counts = dot_products(trace)
     assert counts.pop(instruction) > 0
     assert set(counts.values()) == {0}
-
-
-def _count(trace: Path) -> dict[str, int]:
-    """How many translated instructions are dot products of the two kinds (Arm's encodings, vector forms)."""
-    words = [int(word, 16) for word in re.findall(rb": +([0-9a-f]{8}) ", trace.read_bytes())]
-    return {
-        "sdot": sum((word & 0xFFE0FC00) == 0x4E809400 or (word & 0xFFC0F400) == 0x4F80E000 for word in words),
-        "smmla": sum((word & 0xFFE0FC00) == 0x4E80A400 for word in words),
-    }

@@ -44,6 +44,13 @@ def test_what_does_not_is_found_and_named(path: str, what: str) -> None:
     assert unwanted([*WHOLE, path]) == [f"{what}: {path}"]
 
 
+def test_torch_may_be_where_aten_s_kernels_were_asked_for_and_cuda_still_not() -> None:
+    torch = [*WHOLE, "opt/packages/torch/lib/libtorch_cpu.so"]
+    assert unwanted(torch, torch=True) == []
+    cuda = "opt/packages/torch/lib/libcudart.so.13"
+    assert unwanted([*torch, cuda], torch=True) == [f"CUDA: {cuda}"]
+
+
 def test_a_module_without_bytecode_is_found() -> None:
     assert uncompiled([*WHOLE, "var/task/session/step.py"]) == ["var/task/session/step.py"]
 

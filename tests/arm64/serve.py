@@ -22,6 +22,7 @@ MESSAGES = [
     {"role": "system", "content": "You are the narrator of a story in the Emerald City."},
     {"role": "user", "content": "I open the little green door."},
 ]
+REPEATS = 50  # at most, until the kernel's clock has seen every thread: on a busy machine one may come late
 IDS = [5, 17, 400, 33, 1200, 77, 2, 901, 64, 12, 250, 3]
 
 
@@ -30,7 +31,10 @@ def main(bundle: Path, threads: int) -> None:
     opened = open_bundle(bundle)
     decoder = open_decoder(opened, threads=threads)
     logits = np.array(decoder.forward(IDS, KVCache(opened.manifest.config, 64), every_position=True))
-    busy = _busy_threads()
+    for _ in range(REPEATS):
+        if (busy := _busy_threads()) >= threads:
+            break
+        decoder.forward(IDS, KVCache(opened.manifest.config, 64), every_position=True)
 
     engine = Engine.load(bundle, threads=threads)
     pieces = list(engine.reply(MESSAGES, seed=1, max_tokens=12, temperature=0))

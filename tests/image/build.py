@@ -18,6 +18,7 @@ BUNDLES = REPOSITORY / ".cache" / "bundles"
 @dataclass(frozen=True)
 class Image:
     tag: str
+    target: str
     architecture: str
 
     @property
@@ -41,15 +42,15 @@ def demo_bundle() -> Path:
 def build(
     docker: Docker, target: str, architecture: str, *, context: Path = REPOSITORY, tag: str | None = None
 ) -> Image:
-    """`target` is `model` (with the demo model) or `prologue`; kept layers are used. Raises EngineError."""
-    image = Image(tag or f"curtain-{target}:{architecture}", architecture)
+    """`target` is one of the Dockerfile's (a model is the demo model). Raises EngineError."""
+    image = Image(tag or f"curtain-{target}:{architecture}", target, architecture)
     docker.aloud(
         *("buildx", "build", "--load", "--progress", "plain", "--provenance=false", "--sbom=false"),
         *(("--network", "host") if docker.started_here else ()),  # that engine has no network of its own
         *("--platform", f"linux/{architecture}", "--target", target, "--tag", image.tag),
         *("--build-arg", f"BASE={base(docker, architecture)}"),
         *("--build-arg", f"BUILD_BASE={base(docker, native())}"),
-        *(("--build-context", f"bundle={demo_bundle()}") if target == "model" else ()),
+        *(("--build-context", f"bundle={demo_bundle()}") if target != "prologue" else ()),
         *("--file", str(context / "lambda_image" / "Dockerfile"), str(context)),
     )
     return image

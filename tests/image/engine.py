@@ -96,8 +96,10 @@ def container_engine() -> Iterator[Docker]:
     docker = _ours()
     with (HOME / "users").open("w") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
-        if not docker.answers():
-            _start(docker)
+        with (HOME / "starting").open("w") as starting:
+            fcntl.flock(starting, fcntl.LOCK_EX)
+            if not docker.answers():
+                _start(docker)
         try:
             yield docker
         finally:

@@ -19,12 +19,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
+from tests.arm64.instructions import logged
 from tests.image.base import base
 from tests.image.build import Image, native
 from tests.image.engine import Docker
 
 PATH = "/2015-03-31/functions/function/invocations"
-INVOKE_S = 300
+INVOKE_S = 600  # a torch that is emulated, traced and not alone takes minutes
 START_S = 60  # until the emulator listens, itself emulated maybe
 ALIKE = (
     *("--read-only", "--ipc", "none", "--tmpfs", "/tmp:rw,exec,size=512m,mode=1777"),
@@ -115,6 +116,7 @@ def running(
     environment: Mapping[str, str] | None = None,
     memory_mb: int = 1024,
     sys: Path | None = None,
+    trace: Path | None = None,
 ) -> Iterator[Function]:
     """A container that takes invokes. Raises EngineError.
 
@@ -122,11 +124,13 @@ def running(
         port: of this machine's loopback, whose network it then shares (Linux); None: it has no network.
         environment: the function's.
         sys: what it sees as /sys; default: what the image brings.
+        trace: a folder that its user may write to: QEMU's log of each process, by its number, is left there.
     """
     name = f"curtain-{uuid4().hex[:8]}"
     settings = {
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
         **(environment or {}),
+        **(logged("/trace/%d") if trace else {}),
     }
     emulator = "/usr/local/bin/aws-lambda-rie"
     command: tuple[str, ...] = ()
@@ -143,7 +147,8 @@ def running(
         network = ("--network", "none" if port is None else "host")
         run = ("run", "--detach", "--name", name, *network, *limits, *given, *entry)
         try:
-            docker(*run, *alike(image, shown), image.tag, *command)
+            seen = ("--volume", f"{trace}:/trace") if trace else ()
+            docker(*run, *seen, *alike(image, shown), image.tag, *command)
             if port is not None:
                 _await(port)
             yield Function(docker, name, port)

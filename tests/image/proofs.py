@@ -2,18 +2,20 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.arm64.instructions import dot_products
 from tests.image.build import Image, build, digests, sizes
 from tests.image.contents import files, uncompiled, unreadable, unwanted
 from tests.image.engine import REPOSITORY, Docker
 from tests.image.function import once, running
 
-BESIDE_WEIGHTS = 450_000_000  # bytes
+BESIDE_WEIGHTS = {"model": 450e6, "prologue": 450e6, "model-aten": 700e6}  # bytes, at most
 INIT_S = 10  # Lambda's limit
 TELL = {
     "kind": "tell",
@@ -21,6 +23,7 @@ TELL = {
     "seed": 1,
     "max_tokens": 24,
 }
+DROPPED = "torch has dropped KleidiAI"  # what the engine says then
 MISSED = "Error in cpuinfo: failed to parse"  # what pytorch's cpuinfo says without the image's /sys files
 THREADS = 6  # of a function with 10,240 MB
 
@@ -41,14 +44,17 @@ print(json.dumps(found))
 """
 
 
-def image(docker: Docker, image: Image, target: str) -> dict[str, Any]:
-    """Size by layer, contents, user, order of what is sent again."""
+def image(docker: Docker, image: Image) -> dict[str, Any]:
+    """Size by layer, contents, user."""
     layers = sizes(docker, image)
     weights = sum(size for made_by, size in layers.items() if "/opt/bundle" in made_by)
     beside = sum(layers.values()) - weights
-    assert beside < BESIDE_WEIGHTS, f"{image.tag}: {beside / 1e6:.0f} MB beside the weights: {layers}"
+    assert beside < BESIDE_WEIGHTS[image.target], (
+        f"{image.tag}: {beside / 1e6:.0f} MB beside the weights: {layers}"
+    )
     members = files(docker, image)
-    assert not (found := unwanted(members)), f"{image.tag} has {found}"
+    found = unwanted(members, torch=image.target == "model-aten")
+    assert not found, f"{image.tag} has {found}"
     assert not (found := unreadable(members)), f"{image.tag}: Lambda's user can't read {found[:5]}"
     assert not (found := uncompiled(members)), f"{image.tag}: no bytecode for {found[:5]}"
     for name in ("possible", "present"):
@@ -56,7 +62,7 @@ def image(docker: Docker, image: Image, target: str) -> dict[str, Any]:
     config = json.loads(docker("image", "inspect", "--format", "{{json .Config}}", image.tag))
     assert config["User"] == "993:990"
     assert not [setting for setting in config["Env"] if "SECRET" in setting or "TOKEN" in setting]
-    assert any("/opt/bundle" in made_by for made_by in layers) == (target == "model")
+    assert any("/opt/bundle" in made_by for made_by in layers) == (image.target != "prologue")
     return {"bytes": sum(layers.values()), "beside_weights_bytes": beside, "layers": layers}
 
 
@@ -70,6 +76,8 @@ def model(docker: Docker, image: Image) -> dict[str, Any]:
         assert about["kernels"] != "native/portable"
         assert "torch" not in about["versions"]
         assert about["cpu"]["name"]
+        assert about["bundle"]["name"] == "demo"
+        assert about["memory_peak_bytes"] > 0
         first, again = function.invoke(TELL), function.invoke(TELL)
         assert first["text"], first
         assert again["text"] == first["text"]
@@ -96,6 +104,48 @@ def model(docker: Docker, image: Image) -> dict[str, Any]:
     }
 
 
+def aten(docker: Docker, image: Image) -> dict[str, Any]:
+    """ATen's kernels in the image that has them, invoked: KleidiAI serves, by this core's instructions."""
+    with TemporaryDirectory() as folder:
+        trace = Path(folder)
+        trace.chmod(0o777)
+        with running(docker, image, trace=trace if image.emulated else None) as function:
+            about = function.invoke({"kind": "about"})
+            # Told only if torch packs int4 as bytes, the very bytes of a bundle.
+            assert about["kernels"] == "aten/kleidiai", about
+            assert about["golden"]["passed"] is True, about
+            assert "torch" in about["versions"], about
+            text = function.invoke(TELL)["text"]
+            assert text
+            assert DROPPED not in function.log()
+            init_s, peak = function.init_s(), function.peak_bytes()
+            function.stop()
+        executed: Counter[str] = Counter()
+        for log in trace.iterdir():
+            executed.update(dot_products(log))
+    if image.emulated:  # as the core of function.CPU
+        assert executed["sdot"], "no dot product was executed"
+        assert not executed["smmla"], "such a core has no such instruction"
+    return {
+        "about": about,
+        "text": text,
+        "init_s": init_s,
+        "memory_peak_bytes": peak,
+        "instructions": executed,
+    }
+
+
+def aten_without_sys(docker: Docker, image: Image) -> dict[str, Any]:
+    """What becomes of KleidiAI without the image's /sys files: torch drops it, the engine says so."""
+    with _nothing() as empty, running(docker, image, sys=empty) as function:
+        about = function.invoke({"kind": "about"})
+        log = function.log()
+    assert about["kernels"].startswith("aten/int4pack"), about
+    said = [line for line in log.splitlines() if DROPPED in line]
+    assert said, log
+    return {"kernels": about["kernels"], "said": said[0]}
+
+
 def memory_limit(docker: Docker, image: Image) -> str:
     """A function with too little memory is killed, and its caller told."""
     with running(docker, image, memory_mb=24) as function:
@@ -117,7 +167,7 @@ def threads(docker: Docker, image: Image) -> dict[str, Any]:
     return {name: found[name] for name in ("logits_sha256", "busy_threads", "user")}
 
 
-def without_sys(docker: Docker, image: Image) -> str:
+def text_without_sys(docker: Docker, image: Image) -> str:
     """What the model tells without the image's /sys files: our kernels don't look there, torch's would."""
     with _nothing() as empty, running(docker, image, sys=empty) as function:
         return str(function.invoke(TELL)["text"])
@@ -153,7 +203,7 @@ def _nothing() -> Iterator[Path]:
 
 
 def new_code(docker: Docker, image: Image) -> str:
-    """The layer that a line of code changes: the last, and no other."""
+    """How much a line of code changes: one layer."""
     with TemporaryDirectory() as scratch:
         context = Path(scratch)
         shutil.copy2(REPOSITORY / ".dockerignore", context)
@@ -161,9 +211,10 @@ def new_code(docker: Docker, image: Image) -> str:
             shutil.copytree(REPOSITORY / folder, context / folder, symlinks=True)
         with (context / "lambda_image" / "handler.py").open("a") as handler:
             handler.write("# touched\n")
-        touched = build(docker, "model", image.architecture, context=context, tag="curtain-model:touched")
+        tag = f"curtain-{image.target}:touched"
+        touched = build(docker, image.target, image.architecture, context=context, tag=tag)
     before, after = digests(docker, image), digests(docker, touched)
     docker("rmi", touched.tag)
-    assert before[:-1] == after[:-1]
-    assert before[-1] != after[-1]
+    changed = [number for number, (old, new) in enumerate(zip(before, after, strict=True)) if old != new]
+    assert len(changed) == 1, (before, after)
     return f"1 of {len(before)} layers"
