@@ -37,8 +37,12 @@ class Tell(BaseModel):
 
 
 def about(model: SleepingModel) -> dict[str, Any]:
-    """What serves in this environment, once the model is awake. Raises LoadError, BundleError."""
-    return _awake(model).about()
+    """What serves in this environment once the model is awake, and whether it was before this was asked.
+
+    Raises LoadError, BundleError.
+    """
+    was_awake = model.narrator is not None
+    return awake(model).about() | {"awake": was_awake}
 
 
 def tell(model: SleepingModel, event: Mapping[str, Any], *, deadline: float) -> dict[str, Any]:
@@ -52,7 +56,7 @@ def tell(model: SleepingModel, event: Mapping[str, Any], *, deadline: float) -> 
         raise ValueError(f"{first_error(error)}; for example: {EXAMPLE}") from None
     messages = [message.model_dump() for message in wanted.messages]
     pieces = list(
-        _awake(model).reply(
+        awake(model).reply(
             messages,
             max_tokens=wanted.max_tokens,
             seed=wanted.seed,
@@ -68,7 +72,8 @@ def tell(model: SleepingModel, event: Mapping[str, Any], *, deadline: float) -> 
     }
 
 
-def _awake(model: SleepingModel) -> Narrator:
+def awake(model: SleepingModel) -> Narrator:
+    """The model, loaded now if it isn't. Raises LoadError."""
     for _ in model.wake(limits().progress_s):
         pass
     assert model.narrator is not None

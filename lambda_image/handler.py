@@ -2,9 +2,11 @@
 
 Importing it starts reading the weights in the background, parses the tokenizer, and imports nothing else that
 is heavy, so that init stays far below Lambda's 10 s. The model itself is loaded inside the first invocation,
-which reports the progress.
+which reports the progress. Where Lambda keeps environments provisioned, init may take 15 minutes and nobody
+waits for it: there the model is loaded at once.
 """
 
+import logging
 import os
 import time
 from functools import cache
@@ -17,12 +19,26 @@ from session import telemetry
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from lambda_image.engine.bundle.s3 import S3Weights
     from lambda_image.service import ModelService
     from lambda_image.waking import SleepingModel
 
+log = logging.getLogger(__name__)
 STARTED = time.monotonic()
+PROVISIONED = os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency"
 BUNDLE = Path(os.environ["BUNDLE_DIR"])
-READAHEAD = ReadAhead(BUNDLE / "weights.bin", min_seconds=float(os.environ.get("COLD_START_S", "0")))
+
+
+def _reading() -> "ReadAhead | S3Weights":
+    """Of the weights in the image; or out of S3, where the stack says that they lie there."""
+    if url := os.environ.get("WEIGHTS_URL"):
+        from lambda_image.engine.bundle.s3 import S3Weights
+
+        return S3Weights(BUNDLE, url)
+    return ReadAhead(BUNDLE / "weights.bin", min_seconds=float(os.environ.get("COLD_START_S", "0")))
+
+
+READAHEAD = _reading()
 READAHEAD.start()
 
 
@@ -72,4 +88,23 @@ def _model() -> "SleepingModel":
 def _service() -> "ModelService":
     from lambda_image.service import make_service
 
-    return make_service(_model())
+    return make_service(_model(), provisioned=PROVISIONED)
+
+
+def _wake_before_anybody_asks() -> None:
+    """Loads the model, and makes the service. What fails is not init's end: an invocation tries it again, and
+    its listener hears of it."""
+    from lambda_image import direct
+
+    telemetry.begin()
+    try:
+        direct.awake(_model())
+        _service()
+    except Exception:
+        log.exception("nothing is awake in this provisioned environment; its first invocation tries again")
+    else:
+        log.info("awake before anybody asked, %.1f s after the process began", time.monotonic() - STARTED)
+
+
+if PROVISIONED:
+    _wake_before_anybody_asks()

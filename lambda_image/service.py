@@ -23,7 +23,7 @@ from session.settings import Clients, Settings
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from lambda_image.engine.bundle.readahead import ReadAhead
+    from lambda_image.engine.bundle.reading import Reading
 
 log = logging.getLogger(__name__)
 
@@ -35,15 +35,23 @@ def random_seed() -> int:
 class ModelService:
     """Args:
     seeds: gives a new seed at each call.
+    init_s: so much of this environment's init, at most, is its first session's to answer for.
     """
 
     def __init__(
-        self, runner: Runner, model: SleepingModel, *, tasks: Tasks, seeds: Callable[[], int] = random_seed
+        self,
+        runner: Runner,
+        model: SleepingModel,
+        *,
+        tasks: Tasks,
+        seeds: Callable[[], int] = random_seed,
+        init_s: float = INIT_S,
     ) -> None:
         self._runner = runner
         self._model = model
         self._tasks = tasks
         self._seeds = seeds
+        self._init_s = init_s
         # Of this environment: an event that came to nothing, or a booking that failed. None: its init.
         self._unbooked_s: float | None = None
 
@@ -63,7 +71,9 @@ class ModelService:
         told, sessions = 0, 0
         left: Left = "seat_lost"
         since = self._tasks.monotonic()
-        since -= min(since - self._model.started, INIT_S) if self._unbooked_s is None else self._unbooked_s
+        since -= (
+            min(since - self._model.started, self._init_s) if self._unbooked_s is None else self._unbooked_s
+        )
         # An event that is delivered twice has one request id, and may be served by two environments at once.
         holder = f"{holder}.{self._seeds():x}"
         session = self._seated(session_id, Claimed(epoch=epoch, holder=holder), deadline)
@@ -129,21 +139,21 @@ class ModelSettings(Settings):
 
 
 def make_model(
-    bundle: Path, readahead: "ReadAhead", *, started: float, tokenizer: "Tokenizer | None" = None
+    bundle: Path, reading: "Reading", *, started: float, tokenizer: "Tokenizer | None" = None
 ) -> SleepingModel:
     """The model of this environment, asleep. `tokenizer` as in `Engine.load`."""
 
     def load() -> Narrator:
         from lambda_image.engine.engine import Engine
 
-        readahead.retry()
-        return Engine.load(bundle, readahead, tokenizer=tokenizer)
+        reading.retry()
+        return Engine.load(bundle, reading, tokenizer=tokenizer)
 
-    return SleepingModel(load, readahead, started, tasks=Threads())
+    return SleepingModel(load, reading, started, tasks=Threads())
 
 
-def make_service(model: SleepingModel) -> ModelService:
-    """The service of this environment, with AWS behind it."""
+def make_service(model: SleepingModel, *, provisioned: bool = False) -> ModelService:
+    """The service of this environment, with AWS behind it. `provisioned`: it began for nobody's session."""
     settings = ModelSettings.from_environment()
     clients = Clients(settings)
     runner = Runner(
@@ -155,4 +165,4 @@ def make_service(model: SleepingModel) -> ModelService:
         environments=settings.capacity,
         caps=settings.caps(),
     )
-    return ModelService(runner, model, tasks=Threads())
+    return ModelService(runner, model, tasks=Threads(), init_s=0.0 if provisioned else INIT_S)

@@ -33,6 +33,7 @@ class Told(NamedTuple):
     tokens_per_s: float | None  # as measured, if there was enough to measure
 
 
+@telemetry.traced("turn")
 def tell(holding: Holding, narrator: Narrator, bill: Bill) -> Told:
     """Tells the waiting turn. Raises SeatLost."""
     tasks, started = holding.tasks, holding.tasks.monotonic()

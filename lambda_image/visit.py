@@ -42,6 +42,7 @@ class Visit:
         self._lingered_s = 0.0
         self.told = 0
 
+    @telemetry.traced("visit")
     def play(self, session: Session) -> Left:
         """Serves the session until it has no more work; what gets lost is the light side's to find."""
         try:

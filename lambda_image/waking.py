@@ -1,5 +1,6 @@
 """The model of this environment: not loaded, loading beside the invocation, or loaded for good."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -59,9 +60,10 @@ class SleepingModel:
         if self.narrator is not None and self._task is None:
             return
         self.measured = self._task is None
-        self.init_s = self._tasks.monotonic() - self._began
-        task = self._task = self._task or self._tasks.spawn("load", self._run)
         due = self._tasks.monotonic()
+        self._began = min(self._began, due)
+        self.init_s = due - self._began
+        task = self._task = self._task or self._tasks.spawn("load", self._run)
         while True:
             yield self._progress()
             now = self._tasks.monotonic()
@@ -71,7 +73,7 @@ class SleepingModel:
         self._task = None
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            self._began = self._tasks.monotonic()
+            self._began = math.inf  # with the next attempt: what lies between the two is no cold start
             raise LoadError(str(failure)) from failure
         self.cold_start_s = self._tasks.monotonic() - self._began
 

@@ -1,18 +1,19 @@
-"""What operators see: structured logs with the ids of what they are about, and metrics.
+"""What operators see: structured logs with the ids of what they are about, metrics, and traces.
 
-Powertools does it, where `POWERTOOLS_SERVICE_NAME` names the service, as the stack does. Without a name (on
-one machine, in tests) there are plain logs and no metrics. What is said goes into none of them.
-
-Traces are Lambda's own (active tracing is the stack's option); every line of the log has its trace's id, so
-a session or a turn leads to its traces. X-Ray's SDK could add the ids to the traces, but AWS supports it no
-longer than February 2027.
+Powertools does it (the traces: `tracing.py`), where `POWERTOOLS_SERVICE_NAME` names the service, as the stack
+does. Without a name (on one machine, in tests) there are plain logs and nothing else. What is said goes into
+none of them. Every line of the log has its trace's id, and traces are annotated with their session and turn.
 """
 
 import logging
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING
+
+from session import tracing
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -77,11 +78,28 @@ def emit(values: Mapping[str, float], **told: str) -> None:
     metrics = EphemeralMetrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", NAMESPACE))
     for name, value in values.items():
         metrics.add_metric(name=name, unit=UNITS[name], value=value)
-    keys = logger.get_current_keys()
-    ids = {name: keys[name] for name in ("session_id", "turn_id") if keys.get(name)}
-    for name, value in (ids | told).items():
-        metrics.add_metadata(name, value)
+    for key, text in (_ids(logger) | told).items():
+        metrics.add_metadata(key, text)
     metrics.flush_metrics()
+
+
+@contextmanager
+def traced(name: str) -> Iterator[None]:
+    """A part of the trace, which can be searched for by what it was about at its end."""
+    began, fault = time.time(), True
+    try:
+        yield
+        fault = False
+    finally:
+        logger = _logger()
+        if logger is not None:
+            tracing.send(name, began=began, ended=time.time(), annotations=_ids(logger), fault=fault)
+
+
+def _ids(logger: "Logger") -> dict[str, str]:
+    """Of the session and the turn that it is about."""
+    keys = logger.get_current_keys()
+    return {name: keys[name] for name in ("session_id", "turn_id") if keys.get(name)}
 
 
 @cache

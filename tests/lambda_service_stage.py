@@ -147,7 +147,7 @@ async def running(
     def log(environment: str, line: str) -> None:
         stage.lines.append((environment, line))
 
-    function = FunctionConfig(handler="tale.handler", **{"task_root": folder, **config})
+    function = FunctionConfig(**{"handler": "tale.handler", "task_root": folder, **config})
     service = LambdaService({"tale": function}, on_failure=on_failure or failed, log=log, settings=fast())
     stage = Stage(service, service.function("tale"), folder)
     await service.start()

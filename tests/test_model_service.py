@@ -294,7 +294,8 @@ def test_a_reply_that_ran_in_circles_is_complete_and_says_so() -> None:
 
 def test_it_tells_what_serves_and_wakes_for_that() -> None:
     theatre = Theatre()
-    assert theatre.about() == {"kernels": "native/parrot"}
+    assert theatre.about() == {"kernels": "native/parrot", "awake": False}
+    assert theatre.about() == {"kernels": "native/parrot", "awake": True}
 
     def load() -> Narrator:
         raise BundleError("the self-test fails")

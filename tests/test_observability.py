@@ -1,15 +1,20 @@
 """What operators see of an evening: every line with its ids, every figure, and nothing of what was said."""
 
+import contextlib
 import json
+import os
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_lambda_powertools import Logger
 
-from session import telemetry
+from session import telemetry, tracing
 from session.actions import Post
 from session.events import Metrics, TurnDone, Usage
 from session.inputs import Called, Finished, HouseFull, InvokeFailed, Rested
@@ -19,6 +24,8 @@ from tests.playing import WORLD, Play, awaiting, failed, queued, running, waitin
 from tests.telemetry_texts import TEXTS
 
 ROOT = Path(__file__).parent.parent
+HEADER = '{"format": "json", "version": 1}\n'
+SAMPLED = "Root=1-2-3;Parent=4;Sampled=1"
 
 
 @dataclass
@@ -29,6 +36,7 @@ class Seen:
     lines: list[dict[str, Any]] = field(default_factory=list)
     session_id: str = ""
     keys: list[str] = field(default_factory=list)
+    traces: list[dict[str, Any]] = field(default_factory=list)
 
     def metrics(self, name: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if "_aws" in line and name in line]
@@ -37,12 +45,42 @@ class Seen:
         return [line for line in self.lines if "_aws" not in line]
 
 
+@contextlib.contextmanager
+def daemon() -> Iterator[socket.socket]:
+    """Listens where X-Ray's daemon does on Lambda."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.setblocking(False)
+        yield listening
+
+
+def address(listening: socket.socket) -> str:
+    return "{}:{}".format(*listening.getsockname())
+
+
+def heard(listening: socket.socket) -> list[str]:
+    """All that has been sent. On loopback it is there as soon as it was sent."""
+    packets = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            packets.append(listening.recv(65_536).decode())
+    return packets
+
+
 @pytest.fixture(scope="module")
 def seen() -> Seen:
     command = [sys.executable, "-m", "tests.telemetry_child"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    with daemon() as listening:
+        told = os.environ | {"AWS_XRAY_DAEMON_ADDRESS": address(listening)}
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=told)
+        packets = heard(listening)
     *lines, last = done.stdout.splitlines()
-    return Seen("\n".join([*lines, done.stderr]), [json.loads(line) for line in lines], **json.loads(last))
+    return Seen(
+        "\n".join([*lines, done.stderr, *packets]),
+        [json.loads(line) for line in lines],
+        traces=[json.loads(packet.removeprefix(HEADER)) for packet in packets],
+        **json.loads(last),
+    )
 
 
 # ---- logs -----------------------------------------------------------------------------------------------
@@ -112,6 +150,62 @@ def test_without_a_name_there_is_nothing(
     telemetry.about(turn_id="t")
     telemetry.emit({"Stops": 1})
     assert capsys.readouterr().out == ""
+
+
+# ---- traces ---------------------------------------------------------------------------------------------
+
+
+def test_every_part_of_a_trace_says_which_session_and_turn_it_is_about(seen: Seen) -> None:
+    for part in seen.traces:
+        assert (part["type"], part["trace_id"]) == ("subsegment", "1-5759e988-bd862e3fe1be46a994272793")
+        assert part["end_time"] >= part["start_time"]
+        assert part["annotations"].keys() <= {"session_id", "turn_id"}
+    assert len({part["id"] for part in seen.traces}) == len(seen.traces)
+    found: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for part in seen.traces:
+        found.setdefault((part["parent_id"], part["name"]), []).append(part["annotations"])
+    assert found.keys() == {("light", "event"), ("model", "visit"), ("model", "turn")}
+    assert {"session_id": seen.session_id, "turn_id": "q1"} in found["light", "event"]
+    for turn_id in ("t1", "t2"):
+        assert {"session_id": seen.session_id, "turn_id": turn_id} in found["model", "turn"]
+    visited = {about["session_id"] for about in found["model", "visit"]}
+    assert visited == {about["session_id"] for about in found["model", "turn"]}
+
+
+def test_a_part_that_broke_off_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = Logger(service="curtain-test")
+    monkeypatch.setattr(telemetry, "_logger", lambda: logger)
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", SAMPLED)
+    with daemon() as listening:
+        monkeypatch.setenv("AWS_XRAY_DAEMON_ADDRESS", address(listening))
+        with pytest.raises(RuntimeError), telemetry.traced("part"):
+            raise RuntimeError("unsaid")
+        with telemetry.traced("part"):
+            telemetry.about(session_id="s")
+        broken, whole = heard(listening)
+    assert '"fault": true' in broken
+    assert "unsaid" not in broken
+    assert '"fault": false' in whole
+    assert '"session_id": "s"' in whole
+
+
+@pytest.mark.parametrize("trace", ["", SAMPLED.replace("1", "0"), "Root=1-2-3;Sampled=1", "nonsense"])
+def test_what_is_not_sampled_is_not_sent(monkeypatch: pytest.MonkeyPatch, trace: str) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", trace)
+    with daemon() as listening:
+        monkeypatch.setenv("AWS_XRAY_DAEMON_ADDRESS", address(listening))
+        tracing.send("part", began=1.0, ended=2.0, annotations={})
+        assert heard(listening) == []
+
+
+@pytest.mark.parametrize("where", ["", "127.0.0.1:9", "127.0.0.1:"])
+def test_where_nobody_listens_nothing_happens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", SAMPLED)
+    monkeypatch.setenv("AWS_XRAY_DAEMON_ADDRESS", where)
+    tracing.send("part", began=1.0, ended=2.0, annotations={"session_id": "s"})
+    assert capsys.readouterr() == ("", "")
 
 
 # ---- what a step tells ----------------------------------------------------------------------------------

@@ -116,12 +116,12 @@ class Environment:
             "AWS_ACCESS_KEY_ID": "local",
             "AWS_SECRET_ACCESS_KEY": "local",
             "AWS_SESSION_TOKEN": "local",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",  # unless the function is told otherwise
             **config.env,
             "AWS_LAMBDA_FUNCTION_NAME": self._function,
             "AWS_LAMBDA_FUNCTION_VERSION": identity.version,
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(config.timeout_s),
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.memory_mb),
-            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "LAMBDA_TASK_ROOT": str(config.task_root),
             "_HANDLER": config.handler,
         }

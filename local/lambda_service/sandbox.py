@@ -21,6 +21,7 @@ from local.lambda_service.runtime_api import RuntimeApi
 
 _INVOKE_PATH = "/2015-03-31/functions/function/invocations"  # the only one the emulator has
 _POLL_S = 0.005
+_LAST_WORDS_S = 1.0
 
 
 @dataclass(slots=True)
@@ -107,7 +108,9 @@ class Sandbox:
             await self.session.kill(within_s=within_s)
             await self._process.wait()
         finally:
-            self._output.cancel()  # at its end already, unless a process that left the session holds the pipe
+            # Its end comes at once, unless a process that left the session holds the pipe.
+            await asyncio.wait([self._output], timeout=_LAST_WORDS_S)
+            self._output.cancel()
             await asyncio.gather(self._output, return_exceptions=True)
             await self.api.stop()
 

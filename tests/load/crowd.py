@@ -1,6 +1,8 @@
 """Listeners who come all at once, and what they see of the house's limits.
 
-Locust drives no WebSockets by itself; a crowd of our own clients does, one coroutine each.
+Not on Locust, which was tried (2.47): it has no WebSocket user, and its users are greenlets, where
+`local.client`, which is asyncio, can't run. A second client of the protocol would have bought statistics of
+requests, which a story hasn't.
 """
 
 import asyncio
