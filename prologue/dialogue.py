@@ -34,7 +34,7 @@ class DialogueState(BaseModel):
     `done`. Nothing that was told is ever taken back or changed.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     log: tuple[str, ...] = ()
     answers: Mapping[str, str] = {}  # question id -> story fact; SKIPPED if it was skipped

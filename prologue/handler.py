@@ -1,8 +1,16 @@
 """The light function's Lambda handler: WebSocket events, tickets, failed invocations of the models."""
 
+# ruff: noqa: E402
+import gc
+import os
+
+# A cold start waits for all that is imported here. It stays, so no garbage is looked for in it; and pydantic
+# need not look through everything that is installed for plugins.
+gc.disable()
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 import json
 import logging
-import os
 import time
 from functools import cache
 from pathlib import Path
@@ -10,9 +18,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, Json, PositiveInt
 
+from prologue.compiled import titles
 from prologue.invoking import ModelFunctions
 from prologue.service import PrologueService
-from prologue.world import titles
 from session import telemetry
 from session.errors import Refusal
 from session.events import WorldView
@@ -21,6 +29,9 @@ from session.settings import Clients, Settings
 
 if TYPE_CHECKING:
     from prologue.faq.match import Matcher
+
+gc.freeze()
+gc.enable()
 
 log = logging.getLogger(__name__)
 OK = {"statusCode": 200}
@@ -43,6 +54,7 @@ class LightSettings(Settings):
         )
 
 
+@telemetry.traced("event")
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Takes an API Gateway WebSocket event, its question to the authorizer (type `REQUEST`), a request to the
     function's URL (`POST /ticket`), or an SQS batch of on-failure records."""

@@ -5,12 +5,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from session import aws
 from session.record import Session
 from session.runner import InvokeRefused
-from session.settings import CLIENT
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -39,7 +38,8 @@ class ModelFunctions:
 
     @cached_property
     def _client(self) -> "LambdaClient":
-        return boto3.client("lambda", config=CLIENT)
+        client: LambdaClient = aws.client("lambda")
+        return client
 
     def invoke(self, session: Session, epoch: int) -> None:
         """Asynchronously, for this epoch of the session's seat. Raises InvokeRefused."""

@@ -4,21 +4,16 @@ A folder holds `world.yaml`, in the world's first language, and a `world.LANG.ya
 is a whole world with the same ids, so that a session means the same in any of them.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from prologue.editions import differences
-from prologue.faq.house import LEAST, house, new_entries
-from prologue.located_yaml import Loc, LocatedYaml, YamlProblem, place, top_level
+from prologue.faults import against_house, in_words, is_echo, named, repeated
+from prologue.located_yaml import LocatedYaml, YamlProblem, top_level
 from prologue.schema import World
 
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-WORLDS = Path(__file__).parent / "worlds"
 WORLD_FILE = "world.yaml"
 
 
@@ -132,36 +127,22 @@ def _read(folder: Path, path: Path, language: str | None, checked: bool) -> _Edi
         "folder": folder.resolve().name,
         "language": language,
         "speakers": list(speakers) if isinstance(speakers, dict) else [],
-        "questions": [id for _, id in _named(document.value, "questions")],
+        "questions": [id for _, id in named(document.value, "questions")],
         "try_facts": not checked,
     }
     found = [(line, f"key {key!r} is there twice") for line, key in document.repeated_keys()]
-    found += [(document.line(loc), message) for loc, message in _repeated(document.value)]
+    found += [(document.line(loc), message) for loc, message in repeated(document.value)]
     try:
         world = World.model_validate(document.value, context=context)
     except ValidationError as error:
-        found += [(document.line(item["loc"]), _plain(item)) for item in error.errors() if not _echo(item)]
-    else:
         found += [
-            (document.line(loc), message) for loc, message in ([] if checked else _faults_of_faq(world))
+            (document.line(item["loc"]), in_words(item)) for item in error.errors() if not is_echo(item)
         ]
+    else:
+        found += [(document.line(loc), message) for loc, message in ([] if checked else against_house(world))]
     if found:
         raise WorldError([f"{path}:{line}: {message}" for line, message in sorted(found)])
     return _Edition(path, document, world)
-
-
-def _faults_of_faq(world: World) -> Iterator[tuple[Loc, str]]:
-    """(location, message) of what goes not together with the house's FAQ."""
-    new = {entry.id for entry in new_entries(world.own_faq, world.language)}
-    heard = {text.casefold(): entry.id for entry in house(world.language) for text in entry.phrasings}
-    for position, entry in enumerate(world.own_faq):
-        if entry.id in new and (entry.answer is None or len(entry.phrasings) < LEAST):
-            message = f"{entry.id!r} is no entry of the house: it needs an `answer` and {LEAST} `phrasings`"
-            yield ("faq", position), message
-        for index, text in enumerate(entry.phrasings):
-            if text.casefold() in heard:
-                message = f"phrasing {text!r} is the house's already, in {heard[text.casefold()]!r}"
-                yield ("faq", position, "phrasings", index), message
 
 
 def _agree(first: _Edition, other: _Edition) -> None:
@@ -169,51 +150,3 @@ def _agree(first: _Edition, other: _Edition) -> None:
     found = differences(first.world, first.document, other.world, other.document)
     if found:
         raise WorldError([f"{other.path}:{line}: {message}" for line, message in sorted(found)])
-
-
-def _named(part: Any, key: str) -> Iterator[tuple[int, str]]:
-    """(position, id) of the entries of the list `part[key]`, passing over whatever has not that shape."""
-    entries = part.get(key) if isinstance(part, dict) else None
-    for position, entry in enumerate(entries if isinstance(entries, list) else ()):
-        if isinstance(entry, dict) and isinstance(entry.get("id"), str):
-            yield position, entry["id"]
-
-
-def _repeated(raw: Any) -> Iterator[tuple[Loc, str]]:
-    """(location, message) of each id or phrasing that is there twice, whatever else is wrong."""
-    lists: list[tuple[Loc, Any, str]] = [((), raw, "questions"), ((), raw, "faq")]
-    lists += [
-        (("questions", position), raw["questions"][position], "choices")
-        for position, _ in _named(raw, "questions")
-    ]
-    for loc, part, key in lists:
-        seen = set[str]()
-        for position, id in _named(part, key):
-            if id in seen:
-                yield (*loc, key, position, "id"), f"id {id!r} is there twice"
-            seen.add(id)
-    heard: dict[str, str] = {}
-    for position, id in _named(raw, "faq"):
-        phrasings = raw["faq"][position].get("phrasings")
-        for index, phrasing in enumerate(phrasings if isinstance(phrasings, list) else ()):
-            if (words := str(phrasing).casefold()) in heard:
-                message = f"phrasing {phrasing!r} is there twice, first in {heard[words]!r}"
-                yield ("faq", position, "phrasings", index), message
-            heard.setdefault(words, id)
-
-
-def _echo(error: "ErrorDetails") -> bool:
-    """Whether a list is called too short only because pydantic does not count its faulty entries."""
-    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
-
-
-def _plain(error: "ErrorDetails") -> str:
-    """pydantic's finding, in words for someone who writes YAML."""
-    *where, last = error["loc"] or ("the file",)
-    owner = place(where) or "the world"
-    match error["type"]:
-        case "missing":
-            return f"{owner} lacks the key {last!r}"
-        case "extra_forbidden":
-            return f"{owner} has the unknown key {last!r}"
-    return f"{place((*where, last))}: {error['msg'].removeprefix('Value error, ')}"

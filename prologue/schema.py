@@ -6,6 +6,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -23,6 +24,7 @@ from pydantic import (
 from prologue.facts import render, try_facts
 from prologue.faq.house import FaqEntry, Id, OwnEntry, Text, merged
 
+WORLDS = Path(__file__).parent / "worlds"  # those that come with Curtain
 TEMPLATE_MARKS = ("{{", "{%", "{#")
 
 
@@ -69,7 +71,7 @@ Speaker = Annotated[str, AfterValidator(_known_speaker), about("Who says it: a k
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Theme(_Part):

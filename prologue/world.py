@@ -5,8 +5,8 @@ language. Writers: `docs/worlds.md`. The schema is `prologue/schema.py`; `prolog
 """
 
 from prologue.faq.house import FaqEntry, OwnEntry
-from prologue.loading import WORLD_FILE, WORLDS, WorldError, languages, load_languages, load_world, titles
-from prologue.schema import Choice, Fragment, Line, Question, Theme, World
+from prologue.loading import WORLD_FILE, WorldError, languages, load_languages, load_world, titles
+from prologue.schema import WORLDS, Choice, Fragment, Line, Question, Theme, World
 
 __all__ = [
     "WORLDS",

@@ -20,7 +20,7 @@ STACK = "stack"
 class Caps(BaseModel):
     """Model seconds in one day (UTC); 0 is no cap. Raises pydantic's ValidationError."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     stack: NonNegativeFloat = 0.0
     ticket: NonNegativeFloat = 0.0
@@ -48,7 +48,7 @@ class Caps(BaseModel):
 class Rest(BaseModel):
     """Why nobody may be woken. `until`: epoch seconds. `own`: the listener's cap, not the house's."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     until: float
     own: bool

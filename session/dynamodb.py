@@ -1,7 +1,7 @@
 """The store on DynamoDB: one table, one partition per session (`session/items.py` has the items).
 
 Every condition is one that DynamoDB checks together with its write. A write whose answer was lost may be sent
-twice, by boto3 or by the caller: the second one meets the first one's mark and counts as done.
+twice, by botocore or by the caller: the second one meets the first one's mark and counts as done.
 """
 
 import uuid

@@ -20,7 +20,8 @@ ModelStateName = Literal["cold", "resting", "starting", "loading", "ready", "ful
 
 
 class Frame(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    # Built at its first use: a cold start needs few of them.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     def wire(self) -> bytes:
         """The frame as it travels: compact JSON in UTF-8, absent fields left out."""
@@ -288,7 +289,9 @@ ServerFrame = (
     | Pong
 )
 
-server_frames: TypeAdapter[ServerFrame] = TypeAdapter(Annotated[ServerFrame, Field(discriminator="type")])
+server_frames: TypeAdapter[ServerFrame] = TypeAdapter(
+    Annotated[ServerFrame, Field(discriminator="type")], config=ConfigDict(defer_build=True)
+)
 
 
 def parse_server_frame(body: str | bytes) -> ServerFrame:

@@ -1,14 +1,18 @@
 """What can happen to a session. Hosts make these; randomness and lookups are already done."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from session.events import Metrics, ModelStateName, Saved, TurnStatus, Usage
 from session.record import Turn
 
 
-@dataclass(frozen=True, kw_only=True)
-class Resumed:
+class _Input(BaseModel):
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, extra="forbid", defer_build=True)
+
+
+class Resumed(_Input):
     """A client said hello with the right key on this connection.
 
     Or it said its first hello again: then it may have missed its key, and is told a further one.
@@ -20,25 +24,21 @@ class Resumed:
     resume_hash: str = ""  # of all keys then, in place of those before
 
 
-@dataclass(frozen=True, kw_only=True)
-class Answered:
+class Answered(_Input):
     question_id: str
     choice: str | None
     text: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Skipped:
+class Skipped(_Input):
     question_id: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Paused:
+class Paused(_Input):
     paused: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Said:
+class Said(_Input):
     """A user turn. `faq` is the ready answer if the matcher found one."""
 
     turn_id: str
@@ -48,15 +48,13 @@ class Said:
     saved: Saved | None = None  # by that answer
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stopped:
+class Stopped(_Input):
     turn_id: str
     seen: int | None = None  # code points on the listener's screen
     version: int | None = None  # None: whichever runs
 
 
-@dataclass(frozen=True, kw_only=True)
-class Retold:
+class Retold(_Input):
     """The last turn once more: `turn` is its version `version` as archived, None if there is no such."""
 
     kind: Literal["retry", "edit", "continue", "not_faq"]
@@ -67,50 +65,42 @@ class Retold:
     text: str | None = None  # what an edit says instead
 
 
-@dataclass(frozen=True, kw_only=True)
-class Undone:
+class Undone(_Input):
     """`previous` is the newest version of the turn before, None if there is none."""
 
     turn_id: str
     previous: Turn | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelChosen:
+class ModelChosen(_Input):
     name: str
     state: ModelStateName  # `cold` or `resting`
     typical_s: float | None  # median of its earlier real starts
 
 
-@dataclass(frozen=True, kw_only=True)
-class Renamed:
+class Renamed(_Input):
     title: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Deleted:
+class Deleted(_Input):
     pass
 
 
-@dataclass(frozen=True, kw_only=True)
-class Woken:
+class Woken(_Input):
     pass
 
 
-@dataclass(frozen=True, kw_only=True)
-class Pinged:
+class Pinged(_Input):
     turn_id: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Disconnected:
+class Disconnected(_Input):
     """The gateway said so, or a post was answered with 410."""
 
     connection_id: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class InvokeFailed:
+class InvokeFailed(_Input):
     """The model function was refused, failed, or its event grew too old."""
 
     epoch: int
@@ -118,8 +108,7 @@ class InvokeFailed:
     again: bool = False  # it may well succeed a little later: the next settling tries again
 
 
-@dataclass(frozen=True, kw_only=True)
-class HouseFull:
+class HouseFull(_Input):
     """No slot was free for this epoch's invocation. `place` None: the queue is full too."""
 
     epoch: int
@@ -127,8 +116,7 @@ class HouseFull:
     eta_s: float | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rested:
+class Rested(_Input):
     """Nobody is invoked for this epoch: the day's model seconds are spent. `until`: epoch seconds. `own`: the
     listener's share of them, not everybody's."""
 
@@ -137,8 +125,7 @@ class Rested:
     own: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Called:
+class Called(_Input):
     """A holder that has finished elsewhere takes the seat of this queued session. Raises SeatLost if nothing
     waits here (any more)."""
 
@@ -167,48 +154,40 @@ ListenerInput = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class HolderInput:
+class HolderInput(_Input):
     """Whatever the model function does, it does with the epoch of its seat."""
 
     epoch: int
 
 
-@dataclass(frozen=True, kw_only=True)
 class Claimed(HolderInput):
     """An invocation begins."""
 
     holder: str  # its request id
 
 
-@dataclass(frozen=True, kw_only=True)
 class Loading(HolderInput):
     loaded_bytes: int
     total_bytes: int
     eta_s: float | None
 
 
-@dataclass(frozen=True, kw_only=True)
 class Ready(HolderInput):
     seed: int  # for the opening scene, should it begin now
 
 
-@dataclass(frozen=True, kw_only=True)
 class LoadFailed(HolderInput):
     message: str
 
 
-@dataclass(frozen=True, kw_only=True)
 class Began(HolderInput):
     """The holder takes the waiting turn."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Renewed(HolderInput):
     """The holder is alive, though it has nothing to tell (a long prefill)."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Finished(HolderInput):
     turn_id: str
     version: int
@@ -218,7 +197,6 @@ class Finished(HolderInput):
     metrics: Metrics | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
 class Released(HolderInput):
     """The holder leaves, unless work came since it saw `work_seq`."""
 

@@ -12,25 +12,21 @@
 | `count#WHAT#WINDOW` | `head` | how much of something there was in a window | a window after its end |
 """
 
-import json
 from collections.abc import Mapping
-from decimal import Decimal
 from hashlib import sha256
 from typing import Any, cast
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from pydantic import BaseModel
 
+from session.attributes import Attribute, decode, encode
 from session.house import House
 from session.record import Session, Turn
 
-Item = dict[str, Any]  # attribute name -> {"S": ...}, {"N": ...}, ...
+Item = dict[str, Attribute]  # by attribute name
 
 DAY_S = 86_400
 TURN, SESSION = "turn#", "session#"  # what a partition's sort keys begin with
 _ADDRESS_DAYS = 2  # clocks differ, and so do the ends of the day: a day longer than is counted
-_encode = TypeSerializer().serialize
-_decode = TypeDeserializer().deserialize
 
 
 def session_key(session_id: str) -> Item:
@@ -122,11 +118,8 @@ def expired(item: Mapping[str, Any], now: float) -> bool:
 
 
 def encoded(**values: object) -> Item:
-    """Attributes; floats as DynamoDB's decimal numbers, exact to the last digit that Python shows."""
-    return {
-        name: _encode(_number(repr(value)) if isinstance(value, float) else value)
-        for name, value in values.items()
-    }
+    """Attributes by their names."""
+    return {name: encode(value) for name, value in values.items()}
 
 
 def values(**given: object) -> Item:
@@ -139,18 +132,8 @@ def _key(pk: str, sk: str = "head") -> Item:
 
 
 def _attributes(record: BaseModel) -> Item:
-    return encoded(**json.loads(record.model_dump_json(), parse_float=_number))
-
-
-def _number(shown: str) -> Decimal:
-    """Without the zero of `1.0`, which the table would drop as well."""
-    return Decimal(shown.removesuffix(".0"))
+    return encoded(**record.model_dump(mode="json"))
 
 
 def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
-    plain = {name: _decode(value) for name, value in item.items()}
-    return cast(dict[str, Any], json.loads(json.dumps(plain, default=_as_told)))
-
-
-def _as_told(number: Decimal) -> int | float:
-    return int(number) if number == number.to_integral_value() else float(number)
+    return {name: decode(value) for name, value in item.items()}

@@ -13,7 +13,7 @@ from session.events import Saved
 
 
 class Prices(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     lambda_gb_second: PositiveFloat
     vcpu_watts: PositiveFloat

@@ -6,7 +6,7 @@ The head stays small at any length of story, so that the one write per delta sta
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from prologue.dialogue import DialogueState
 from session.events import ModelStateName, Saved, TurnDone, TurnSnapshot, TurnStatus
@@ -16,7 +16,7 @@ OPENING_TURN = "opening"
 
 class Record(BaseModel):
     # Errors about a record, which logs may show, tell nothing that it holds.
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class Phase(StrEnum):
@@ -146,9 +146,9 @@ class Session(Record):
     connection_id: str | None = None
     connected_at: float = 0.0
     gone_at: float | None = None
-    dialogue: DialogueState = DialogueState()
-    model: Model = Model()
-    seat: Seat = Seat()
+    dialogue: DialogueState = Field(default_factory=DialogueState)
+    model: Model = Field(default_factory=Model)
+    seat: Seat = Field(default_factory=Seat)
     work_seq: int = 0
     wished_at: float = 0.0  # when a start was last asked for that nothing waited for; 0 once it was of use
     retried_at: float = 0.0  # when a failed start was last tried again
@@ -161,8 +161,8 @@ class Session(Record):
     removed: tuple[str, ...] = ()  # ids of the last undone turns
     queued_at: float = 0.0  # since when the house has been full; 0 if the session is not queued
     place: int = 0  # in the queue, as last told
-    spent: Spent = Spent()
-    saved: Saved = Saved()  # by the FAQ, in all
+    spent: Spent = Field(default_factory=Spent)
+    saved: Saved = Field(default_factory=Saved)  # by the FAQ, in all
     recent: tuple[str, ...] = ()  # ids of the last finished turns
     last_done: TurnDone | None = None
 

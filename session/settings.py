@@ -1,7 +1,4 @@
-"""What both functions are told by their environment, and the AWS clients made from it.
-
-boto3 itself reads where AWS is: region, credentials and, on the local stage, `AWS_ENDPOINT_URL_*`.
-"""
+"""What both functions are told by their environment, and the AWS clients made from it."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -9,32 +6,23 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import boto3
-from botocore.config import Config
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveInt
 
-from prologue.world import WORLDS, load_world
+from prologue.compiled import load_world
+from prologue.schema import WORLDS
+from session import aws
 from session.caps import Caps
 from session.dynamodb import DynamoStore
 from session.posting import GatewayPoster
 
 if TYPE_CHECKING:
-    from prologue.world import World
-
-CLIENT = Config(
-    connect_timeout=3,
-    read_timeout=10,
-    tcp_keepalive=True,
-    retries={"mode": "standard", "total_max_attempts": 4},
-)
-# Posting has its own patience: boto3 would try a refused delta again for seconds, and past a stop.
-POSTING = CLIENT.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    from prologue.schema import World
 
 
 class Settings(BaseModel):
     """Environment variables, in lower case. Raises pydantic's ValidationError naming what is missing."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
     table_name: str
     callback_url: str = Field(pattern=r"^https?://")  # of @connections: https://API.../STAGE
@@ -63,7 +51,7 @@ class Settings(BaseModel):
 
         @cache
         def world(name: str, language: str) -> "World":
-            return load_world(self.worlds_dir / name, language, checked=True)
+            return load_world(self.worlds_dir / name, language)
 
         return world
 
@@ -76,12 +64,9 @@ class Clients:
 
     @cached_property
     def store(self) -> DynamoStore:
-        client = boto3.client("dynamodb", config=CLIENT)
-        return DynamoStore(client, self._settings.table_name)
+        return DynamoStore(aws.client("dynamodb"), self._settings.table_name)
 
     @cached_property
     def poster(self) -> GatewayPoster:
-        client = boto3.client(
-            "apigatewaymanagementapi", endpoint_url=self._settings.callback_url, config=POSTING
-        )
-        return GatewayPoster(client)
+        url = self._settings.callback_url
+        return GatewayPoster(aws.client("apigatewaymanagementapi", config=aws.POSTING, endpoint_url=url))

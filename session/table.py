@@ -1,4 +1,4 @@
-"""Requests to one DynamoDB table: what boto3 leaves to do, and its errors by what can be done about them."""
+"""Requests to one DynamoDB table: what botocore leaves to do; its errors by what can be done about them."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,12 +37,12 @@ class Refused(Exception):
 
 
 class _UnderWay(StoreBusy):
-    """A transaction has the item for a moment; boto3 does not try that again."""
+    """A transaction has the item for a moment; botocore does not try that again."""
 
 
 class Table:
-    """Every request raises StoreBusy where the table is throttled or out of reach for longer than boto3, or
-    this class, tries again."""
+    """Every request raises StoreBusy where the table is throttled or out of reach for longer than
+    botocore, or this class, tries again."""
 
     def __init__(self, client: "DynamoDBClient", name: str) -> None:
         self._client = client

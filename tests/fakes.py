@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from prologue.world import WORLDS, World, load_world
+from prologue.compiled import load_world
+from prologue.schema import WORLDS, World
 from session.events import Frame, parse_server_frame
 from session.house import House
 from session.posting import Gone, NotPosted
@@ -17,7 +18,7 @@ from session.store import Conflict
 
 @cache
 def emerald_city() -> World:
-    return load_world(WORLDS / "emerald-city")
+    return load_world(WORLDS / "emerald-city", "en")
 
 
 @dataclass

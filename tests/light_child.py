@@ -1,17 +1,21 @@
-"""A cold light function greets its first listener: `python -m tests.light_child FAQ_DIR`.
+"""A cold light function's first listener: `python -m tests.light_child FAQ_DIR WORLDS_DIR [MODULE...]`.
 
-The last line of stdout is one JSON document: CPU milliseconds of the imports and until the first line was
-posted, which heavy libraries were there by then and later, the types of the frames, and how long the FAQ took
-to load. boto3's clients are real, but requests to the gateway never leave; the table is in memory.
+The last line of stdout is one JSON document: CPU milliseconds of the imports (the handler, then the MODULEs)
+and until the first line was posted, what was imported in between, which heavy libraries were there by then
+and later, the types of the frames, and how long the FAQ took to load. The clients of AWS are real, but
+requests to the gateway never leave; the table is in memory.
 """
 
 import sys
 import time
+from importlib import import_module
 
 BEGAN = time.process_time()
 
 import prologue.handler as handler  # noqa: E402 (this import is what is measured)
 
+for name in sys.argv[3:]:
+    import_module(name)
 IMPORTED = time.process_time()
 
 import json  # noqa: E402
@@ -20,10 +24,10 @@ from functools import cached_property  # noqa: E402
 from io import BytesIO  # noqa: E402
 from typing import Any, cast  # noqa: E402
 
-import boto3  # noqa: E402
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse, HTTPHeaders  # noqa: E402
 
-from session.settings import CLIENT, Clients  # noqa: E402
+from session import aws  # noqa: E402
+from session.settings import Clients  # noqa: E402
 from tests.fakes import MemoryStore  # noqa: E402
 
 HEAVY = ("faiss", "numpy", "onnxruntime", "tokenizers", "torch")
@@ -33,6 +37,7 @@ ENVIRONMENT = {
     "AWS_DEFAULT_REGION": "us-east-1",
     "CALLBACK_URL": "https://gateway.invalid/stage",
     "MODELS": '{"demo": "model-function"}',
+    "POWERTOOLS_SERVICE_NAME": "prologue",
     "TABLE_NAME": "table",
 }
 
@@ -47,7 +52,7 @@ class Body(BytesIO):
 class ClientOfMemory(Clients):
     @cached_property
     def store(self) -> Any:
-        boto3.client("dynamodb", config=CLIENT)  # made as on Lambda, for what that takes
+        aws.client("dynamodb")  # made as on Lambda, for what that takes
         return MemoryStore()
 
 
@@ -56,20 +61,21 @@ def loaded() -> list[str]:
 
 
 def main() -> None:
-    os.environ.update(ENVIRONMENT, FAQ_DIR=sys.argv[1])
+    os.environ.update(ENVIRONMENT, FAQ_DIR=sys.argv[1], WORLDS_DIR=sys.argv[2])
     vars(handler)["Clients"] = ClientOfMemory
     posted: list[dict[str, Any]] = []
 
     def answer(request: AWSPreparedRequest, **_: Any) -> Any:
         frame = json.loads(cast(bytes, request.body))
         cpu, now = time.process_time(), time.perf_counter()
-        posted.append({"type": frame["type"], "cpu": cpu, "at": now, "loaded": loaded()})
+        posted.append(
+            {"type": frame["type"], "cpu": cpu, "at": now, "loaded": loaded(), "modules": list(sys.modules)}
+        )
         return AWSResponse(request.url, 200, HTTPHeaders(), Body())
 
-    boto3.setup_default_session()
-    assert boto3.DEFAULT_SESSION
-    boto3.DEFAULT_SESSION.events.register("before-send.apigatewaymanagementapi", cast(Any, answer))
+    aws.session().get_component("event_emitter").register("before-send.apigatewaymanagementapi", answer)
     context = {"connectionId": "connection", "eventType": "MESSAGE", "identity": {"sourceIp": "192.0.2.1"}}
+    known = set(sys.modules)
     greeting = time.process_time()
     handler.lambda_handler({"requestContext": context, "body": '{"action": "hello", "v": 1}'}, None)
     returned = time.perf_counter()
@@ -77,6 +83,8 @@ def main() -> None:
     document = {
         "import_cpu_ms": (IMPORTED - BEGAN) * 1000,
         "first_line_cpu_ms": (IMPORTED - BEGAN + first["cpu"] - greeting) * 1000,
+        "imported_later": [name for name in first["modules"] if name not in known],
+        "modules_at_first_line": [name for name in first["modules"] if "." not in name],
         "faq_load_ms": (returned - posted[-1]["at"]) * 1000,
         "loaded_by_first_line": first["loaded"],
         "loaded_by_last_post": posted[-1]["loaded"],

@@ -86,7 +86,7 @@ def test_missing_or_broken_library_names_the_cure(tmp_path: Path) -> None:
 
 def test_library_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "ABI", 99)
-    with pytest.raises(EngineError, match="has interface version 1, this is 99"):
+    with pytest.raises(EngineError, match="has interface version 2, this is 99"):
         library.load.__wrapped__()
 
 

@@ -3,15 +3,13 @@
 import time
 from functools import cache
 
-import boto3
-
 from prologue.tickets.door import Door
 from prologue.tickets.office import TicketOffice
 from prologue.tickets.requests import Event, origin_of
 from prologue.tickets.secret import Secret, read_secret
 from prologue.tickets.settings import TicketSettings
+from session import aws
 from session.dynamodb import DynamoStore
-from session.settings import CLIENT
 
 
 @cache
@@ -52,4 +50,4 @@ def _secret() -> Secret:
 
 @cache
 def _store() -> DynamoStore:
-    return DynamoStore(boto3.client("dynamodb", config=CLIENT), _settings().table_name)
+    return DynamoStore(aws.client("dynamodb"), _settings().table_name)

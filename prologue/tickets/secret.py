@@ -5,12 +5,11 @@ import hmac
 import logging
 from functools import cached_property
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from prologue.tickets.settings import TicketSettings
-from session.settings import CLIENT
+from session import aws
 
 
 class SecretAway(Exception):
@@ -59,7 +58,8 @@ def read_secret(settings: TicketSettings) -> Secret:
 def _fetched(arn: str) -> str:
     logging.getLogger("botocore").setLevel(logging.INFO)  # at DEBUG it logs whole answers
     try:
-        answer = boto3.client("secretsmanager", config=CLIENT).get_secret_value(SecretId=arn)
+        answer = aws.client("secretsmanager").get_secret_value(SecretId=arn)
     except (ClientError, BotoCoreError) as error:
         raise SecretAway(f"the secret {arn} can't be read: {error}") from error
-    return answer.get("SecretString", "")
+    text: str = answer.get("SecretString", "")
+    return text
