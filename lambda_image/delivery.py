@@ -89,7 +89,7 @@ class Delivery:
 
     def _take(self) -> tuple[str, bool]:
         """Waits until text is due to be stored, the turn is over, or it is time to look at the record."""
-        look = self._tasks.monotonic() + limits().stop_poll_s
+        look = self._holding.asked_at + limits().stop_poll_s
         while True:
             closed = self._closed
             while self._put:

@@ -34,7 +34,7 @@ class Holding:
         self.holder = session.seat.holder
         self.model_name = session.model_name
         self.slot = Slot(runner, tasks, session, since)
-        self.asked_at = tasks.monotonic()  # when the last answer was asked for: so old is what it says
+        self.asked_at = tasks.monotonic()  # when the record was last asked for: so old is what it says
         self._audience = Audience(tasks)
 
     def apply(self, event: Input) -> Session:
@@ -57,7 +57,12 @@ class Holding:
         )
 
     def turns(self) -> list[Turn]:
-        return self._patiently(lambda: self.runner.store.turns(self.session_id, self.runner.clock()))
+        """The story so far. What it says of a stop, or of the seat, is nothing."""
+        return patiently(
+            self.tasks,
+            self.deadline,
+            lambda: self.runner.store.turns(self.session_id, self.runner.clock()),
+        )
 
     def deserted(self, session: Session) -> bool:
         """Whether the listener has been gone for longer than the grace."""

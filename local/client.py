@@ -84,14 +84,14 @@ class Client:
             yield frame
 
     async def keep(self) -> None:
-        """Pings for ever: at 3 s (the listener stays), then every 10 s."""
+        """Pings for ever: at 3 s (the listener stays), then every 10 s; a snapshot that is due, every 5."""
         await asyncio.sleep(3)
         while True:
             if not self.story.session_id:
                 await self.hello()  # the answer to the first one was lost
             else:
                 await self.send(self.story.ping())
-            await asyncio.sleep(10)
+            await asyncio.sleep(10 if self.story.held is None else 5)
 
 
 def _text(frame: dict[str, Any]) -> str:

@@ -129,7 +129,10 @@ class Story:
 
     def ping(self) -> dict[str, Any]:
         """Names the open turn, or else the last one known: the server tells how it ended, or what has come
-        since. Nobody asks for the opening scene, so that a client names it until it has come."""
+        since. Nobody asks for the opening scene, so that a client names it until it has come. A hello, while
+        the snapshot that the last one asked for has not come."""
+        if self.held is not None:
+            return self.hello()
         turn = self.open_turn or (self.last_turn if OPENING in self.turns else None)
         known = turn.turn_id if turn else OPENING
         return {"action": "ping", "session_id": self.session_id, "turn_id": known}

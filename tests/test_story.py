@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local.story import Story
-from session.events import SessionSnapshot, TurnDelta, TurnDone, TurnSnapshot, TurnStarted
+from session.events import ErrorFrame, SessionSnapshot, TurnDelta, TurnDone, TurnSnapshot, TurnStarted
 
 STARTED = TurnStarted(turn_id="t", version=1, source="model")
 
@@ -98,3 +98,13 @@ def test_a_ping_names_the_turn_of_which_the_server_may_know_more() -> None:
     story.receive(TurnStarted(turn_id="t2", version=1, source="model"))
     story.receive(done.model_copy(update={"turn_id": "t2"}))
     assert story.ping()["turn_id"] == "t2"
+
+
+def test_what_a_refused_hello_asked_for_is_asked_for_again() -> None:
+    story = Story(session_id="s", resume_key="k")
+    hello = story.hello()
+    story.receive(ErrorFrame(code="internal", message="It failed.", hint="Send it again."))
+    story.receive(STARTED)  # is held back for the snapshot
+    assert story.ping() == hello
+    story.receive(snapshot("Once", "completed"))
+    assert story.ping()["action"] == "ping"

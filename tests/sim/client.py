@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SILENCE_S = 8.0  # so long after a frame that must be answered, the line is taken for dead
 PING_S = 10.0
+AGAIN_S = 5.0  # so long after a hello whose snapshot has not come, it is said again
 STAYED_S = 3.0
 IDLE_S = 240.0
 FATAL: tuple[Code, ...] = ("unknown_session", "already_greeted")
@@ -202,7 +203,7 @@ class Client:
         elif self.asked_at and now - self.asked_at > SILENCE_S:
             self.asked_at = 0.0
             self._back_off()
-        elif not self.greeted and now - self.hello_at > SILENCE_S:
+        elif (not self.greeted or self.story.held is not None) and now - self.hello_at > AGAIN_S:
             self.hello()
         elif self.greeted and now >= self.ping_at:
             self.ping()
@@ -215,9 +216,7 @@ class Client:
             self.doubting = False
             self.hello()
         else:
-            missed = turn is None and OPENING_TURN not in self.story.turns  # nobody asks for that one
-            named = {"turn_id": OPENING_TURN} if missed else {}
-            self._send(self.story.ping() | named, answered=True)
+            self._send(self.story.ping(), answered=True)
         self._repeat()
         busy = turn or OPENING_TURN not in self.story.turns or self.undoing or self.deleting or self.settling
         awaited = model is not None and model.state in AWAITED

@@ -12,8 +12,9 @@ export class Wishes {
 
   /** Milliseconds between pings: often while something is under way, else only to keep the connection. */
   get pingEvery() {
+    if (this.held) return 5_000; // a snapshot is due
     const waking = BUSY.includes(this.house.model.state);
-    return waking || this.held || this.script.openTurn || !this.script.begun ? 10_000 : 300_000;
+    return waking || this.script.openTurn || !this.script.begun ? 10_000 : 300_000;
   }
 
   hello() {
