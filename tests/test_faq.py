@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from local.supplies import FAQ
 from prologue.faq import build, index
 from prologue.faq.build import SourceError, checkpoint, ensure_embedder
 from prologue.faq.embedder import MAX_TOKENS, MODEL_FILE, WIDTH, Embedder, NotBuiltError
@@ -42,7 +43,7 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cache_dir = tmp_path_factory.mktemp("faq")
-    ensure_index(cache_dir, WORLD)
+    ensure_index(cache_dir, WORLD, vectors_dir=FAQ)
     return cache_dir
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bench.light import main
+from local.supplies import FAQ
 from prologue.compiled import compile_world
 from prologue.faq.index import ensure_index
 from prologue.world import WORLDS, load_world
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.fixture(scope="module")
 def faq_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("faq")
-    ensure_index(folder, load_world(WORLDS / "emerald-city"))
+    ensure_index(folder, load_world(WORLDS / "emerald-city"), vectors_dir=FAQ)
     return folder
 
 

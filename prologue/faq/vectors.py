@@ -59,6 +59,7 @@ class Vectors:
     def _save(self, keys: list[str], vectors: "NDArray[np.float32]") -> None:
         import numpy as np
 
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         scratch = self._path.with_name(f".{self._path.name}.{os.getpid()}.{get_ident()}")
         with scratch.open("wb") as file:
             np.savez(file, keys=np.array(keys), vectors=vectors)
