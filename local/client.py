@@ -3,6 +3,8 @@
 import asyncio
 import json
 import secrets
+import time
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Self
 
@@ -12,6 +14,7 @@ from websockets.asyncio.client import ClientConnection
 from local.story import Story
 from local.tickets import Admission
 from session.events import MAX_FRAME_BYTES, ServerFrame, SessionSnapshot, parse_server_frame
+from session.limits import limits
 
 
 class TooLong(ValueError):
@@ -40,6 +43,8 @@ class Client:
         self._admission = admission or Admission()
         self._wishes = wishes
         self._socket: ClientConnection | None = None
+        # When the last frames were sent: as many as a house takes within a second, but for two that bunch.
+        self._sent = deque[float](maxlen=limits().frames_per_s - 2)
 
     async def __aenter__(self) -> Self:
         """Raises NotAdmitted, OSError and websockets' errors."""
@@ -62,8 +67,13 @@ class Client:
         await self.send(self.story.hello(**self._wishes))
 
     async def send(self, frame: dict[str, Any]) -> None:
-        """Sends one frame. Raises TooLong, and websockets' ConnectionClosed."""
-        await self.socket.send(_text(frame))
+        """Sends one frame, as fast as houses take them. Raises TooLong, and websockets' ConnectionClosed."""
+        text = _text(frame)
+        if frame["action"] not in ("stop", "ping"):  # which are never refused
+            if len(self._sent) == self._sent.maxlen:
+                await asyncio.sleep(max(0.0, self._sent[0] + 1.0 - time.monotonic()))
+            self._sent.append(time.monotonic())
+        await self.socket.send(text)
 
     async def say(self, text: str) -> str:
         """Begins a turn; returns its id. Raises TooLong. Lost on a dead line, it is sent once more."""

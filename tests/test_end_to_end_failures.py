@@ -125,7 +125,7 @@ def test_a_flood_of_frames_is_refused_but_a_stop_gets_through(house: House) -> N
         await skip_to_story(client, cut_short=True)
         turn = await say(client, "Go on.", tells)
         for number in range(60):
-            await client.send({"action": "pause", "request_id": f"flood-{number}"})
+            await client.socket.send(json.dumps({"action": "pause", "request_id": f"flood-{number}"}))
         await client.send({"action": "stop", "turn_id": turn})
         heard = await until(client, ends(turn))
         done = heard[-1]

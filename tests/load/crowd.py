@@ -6,6 +6,7 @@ requests, which a story hasn't.
 """
 
 import asyncio
+import json
 import time
 from collections import Counter
 from contextlib import suppress
@@ -107,7 +108,7 @@ class Crowd:
                     break
             began, answers = time.monotonic(), Counter[str]()
             for count in range(frames):
-                await client.send({"action": "rename", "title": f"Flood {count}"})
+                await client.socket.send(json.dumps({"action": "rename", "title": f"Flood {count}"}))
             with suppress(TimeoutError):
                 async with asyncio.timeout(SILENCE_S) as patience:
                     async for frame in client.frames():
