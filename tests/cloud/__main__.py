@@ -64,6 +64,8 @@ def prove(docker: Docker, servers: Serving, scratch: Path) -> Proof:
         registry.fill(deployment.pushed())
         said = deployment.destroy()
         left = leftovers.resources(aws)
+        if anew := leftovers.made_anew(left, said):
+            proof.add("log groups deleted, then made anew by the emulator for a late line", anew)
         assert not left, f"left behind: {left}\n{said}"
         proof.add("destroy leaves nothing but CDK's own toolkit", said.splitlines()[-2])
     return proof
