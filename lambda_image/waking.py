@@ -2,25 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from lambda_image.narrator import Narrator
 from lambda_image.tasks import Task, Tasks
 
-
-class Reading(Protocol):
-    """How far the weights have been read."""
-
-    @property
-    def loaded_bytes(self) -> int: ...
-
-    @property
-    def total_bytes(self) -> int: ...
-
-    @property
-    def seconds(self) -> float:
-        """What reading them all took; 0 until it has."""
-        ...
+if TYPE_CHECKING:
+    from lambda_image.engine.bundle.reading import Progress
 
 
 class LoadError(Exception):
@@ -35,7 +23,7 @@ class SleepingModel:
     """
 
     def __init__(
-        self, load: Callable[[], Narrator], reading: Reading, started: float, *, tasks: Tasks
+        self, load: Callable[[], Narrator], reading: "Progress", started: float, *, tasks: Tasks
     ) -> None:
         self.started = started
         self._load = load

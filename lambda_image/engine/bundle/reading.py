@@ -5,8 +5,8 @@ from typing import Protocol
 from lambda_image.engine.bundle.manifest import Memory
 
 
-class Reading(Protocol):
-    """A reading in the background. It raises nothing before `wait` (and `memory`, where there is no room)."""
+class Progress(Protocol):
+    """How far the weights have been read."""
 
     @property
     def loaded_bytes(self) -> int: ...
@@ -18,6 +18,10 @@ class Reading(Protocol):
     def seconds(self) -> float:
         """What reading them all took; 0 until it has."""
         ...
+
+
+class Reading(Progress, Protocol):
+    """A reading in the background. It raises nothing before `wait` (and `memory`, where there is no room)."""
 
     @property
     def memory(self) -> Memory:
