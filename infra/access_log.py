@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from aws_cdk import ArnFormat, Stack
+from aws_cdk import ArnFormat, RemovalPolicy, Stack
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_apigatewayv2 as apigw
 from aws_cdk import aws_iam as iam
@@ -12,18 +12,20 @@ from constructs import Construct
 from infra.functions import removal, retention
 from infra.options import Options
 
-# The query string holds the ticket, so nothing here holds the query string. An address is hashed.
+# The query string holds the ticket, so nothing here holds the query string. An address is hashed. Not
+# `error.messageString`: that comes with quotes of its own, and no line with an error would be JSON.
 FORMAT: Final = (
     '{"time":"$context.requestTime","event":"$context.eventType","route":"$context.routeKey",'
     '"status":"$context.status","connection":"$context.connectionId","request":"$context.requestId",'
     '"ticket":"$context.authorizer.ticket","address":"$context.authorizer.address",'
-    '"error":"$context.error.messageString","integration":"$context.integrationErrorMessage"}'
+    '"error":"$context.error.message","integration":"$context.integrationErrorMessage"}'
 )
 
 
 class AccessLog(Construct):
     """API Gateway writes logs by a role that a whole account and region has in common. With `access_logs`
-    "with-account-role" the stack makes it, and so replaces one that is there."""
+    "with-account-role" the stack makes it, and so replaces one that is there. It stays when the stack goes:
+    nobody would give the account another one, and no API of the region could write logs."""
 
     def __init__(self, scope: Construct, construct_id: str, *, options: Options) -> None:
         super().__init__(scope, construct_id)
@@ -53,4 +55,7 @@ class AccessLog(Construct):
             assumed_by=iam.ServicePrincipal("apigateway.amazonaws.com"),
             managed_policies=[policy],
         )
-        return apigateway.CfnAccount(self, "Account", cloud_watch_role_arn=role.role_arn)
+        account = apigateway.CfnAccount(self, "Account", cloud_watch_role_arn=role.role_arn)
+        for kept in (role, account):
+            kept.apply_removal_policy(RemovalPolicy.RETAIN)
+        return account

@@ -3,22 +3,25 @@
 from collections.abc import Sequence
 from typing import Final
 
+from aws_cdk import Aws
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 from infra.failures import Failures
-from infra.functions import service_name
-from infra.metrics import PERIOD, metric
+from infra.metrics import PERIOD, metrics
 from infra.options import Options
 from infra.prologue_function import PrologueFunction
 
+MOST: Final = 10  # metrics in one alarm; CloudWatch's docs ("Limits" of alarms): no quota raises it
+
 
 class Alarms(Construct):
-    """`topic` sends to `alarms_email`, once its owner has confirmed AWS's message. Each alarm is
-    $0.10 a month beyond an account's first ten."""
+    """`topic` sends to `alarms_email`, once its owner has confirmed AWS's message. Each metric of an alarm
+    is $0.10 a month beyond an account's first ten."""
 
     def __init__(
         self,
@@ -33,15 +36,18 @@ class Alarms(Construct):
         super().__init__(scope, construct_id)
         self.topic: Final = sns.Topic(self, "Topic", enforce_ssl=True, display_name=options.stack)
         self.topic.add_subscription(subscriptions.EmailSubscription(email))
-        services = [service_name(options, part) for part in ("prologue", *options.models)]
+        # Its policy (enforce_ssl) takes the place of the usual one, which lets the alarms of the account in.
+        self.topic.add_to_resource_policy(_may_publish(self.topic))
         self._alarm("LightErrors", light.function.metric_errors(period=PERIOD), 5, "the light function fails")
         self._alarm(
             "LightThrottles", light.function.metric_throttles(period=PERIOD), 5, "too little concurrency"
         )
-        self._alarm("ModelFailures", _total("Failures", services), 3, "starts or turns fail")
-        self._alarm(
-            "CapsReached", _total("CapsReached", services), 1, "a daily cap of model seconds is reached"
-        )
+        written = metrics(options, "Failures")
+        for number, first in enumerate(range(0, len(written), MOST), 1):
+            part = _total(written[first : first + MOST])
+            self._alarm(f"Failures{number}", part, 3, "starts, turns, frames or the ticket office fail")
+        (caps,) = metrics(options, "CapsReached")
+        self._alarm("CapsReached", caps, 1, "a daily cap of model seconds is reached")
         unread = failures.unread.metric_approximate_number_of_messages_visible(
             period=PERIOD, statistic="Maximum"
         )
@@ -61,8 +67,17 @@ class Alarms(Construct):
         alarm.add_alarm_action(actions.SnsAction(self.topic))
 
 
-def _total(name: str, services: Sequence[str]) -> cloudwatch.MathExpression:
-    parts = {f"m{number}": metric(name, service) for number, service in enumerate(services)}
+def _may_publish(topic: sns.ITopic) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+        actions=["sns:Publish"],
+        resources=[topic.topic_arn],
+        conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+    )
+
+
+def _total(summed: Sequence[cloudwatch.IMetric]) -> cloudwatch.MathExpression:
+    parts = {f"m{number}": each for number, each in enumerate(summed)}
     return cloudwatch.MathExpression(
         expression=f"SUM([{','.join(parts)}])", using_metrics=parts, period=PERIOD
     )

@@ -1,27 +1,37 @@
-"""Dashboard and saved log queries, by option: beyond an account's third, a dashboard costs $3 a month."""
+"""Dashboard and saved log queries, by option: beyond an account's third, or with more than 50 metrics, a
+dashboard costs $3 a month."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
+from aws_cdk import Aws
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.functions import service_name
-from infra.metrics import PERIOD, metric
+from infra.gateway import STAGE, Gateway
+from infra.metrics import PERIOD, metric, metrics, writers
 from infra.model_function import ModelFunction
 from infra.options import Options
 from infra.prologue_function import PrologueFunction
 
 P50, P90 = "p50", "p90"
+# A metric's value is logged as a list of one, and Logs Insights calls a list's first item NAME.0. What Lambda
+# writes of a function that it ended is no JSON: `Status: timeout` (of an init, too), `Runtime.OutOfMemory`.
 QUERIES: Final = {
-    "errors": 'filter level = "ERROR" or @message like /Task timed out|Runtime.ExitError/',
+    "errors": r'filter level = "ERROR" or @message like /Task timed out|Status: timeout|Runtime\.[A-Z]/',
     "one-session": 'filter session_id = "PUT ITS ID HERE"',
-    "failures": "filter Failures > 0 | stats sum(Failures) by reason",
-    "slow-first-tokens": "filter TTFT > 0 | sort TTFT desc",
-    "cold-starts": ("filter ModelColdStart > 0 | stats count(), avg(LoadSeconds), avg(LoadMBps) by bin(1h)"),
-    "memory": 'filter @type = "REPORT" | stats max(@maxMemoryUsed / 1e6), max(@memorySize / 1e6) by @log',
+    "failures": "filter Failures.0 > 0 | stats sum(Failures.0) by service, reason",
+    "turns": "filter TurnsEnded.0 > 0 | stats sum(TurnsEnded.0) by status, reason",
+    "slow-first-tokens": "filter TTFT.0 > 0 | sort TTFT.0 desc",
+    "cold-starts": (
+        "filter ModelColdStart.0 > 0 | stats count(), avg(LoadSeconds.0), avg(LoadMBps.0) by bin(1h), service"
+    ),
+    "memory": (
+        'filter @type = "REPORT"'
+        " | stats max(@maxMemoryUsed / 1000 / 1000) as used_mb, max(@memorySize / 1000 / 1000) as mb by @log"
+    ),
 }
 
 
@@ -34,37 +44,55 @@ class Monitoring(Construct):
         construct_id: str,
         *,
         options: Options,
+        gateway: Gateway,
         light: PrologueFunction,
         models: Sequence[ModelFunction],
     ) -> None:
         super().__init__(scope, construct_id)
-        services = [service_name(options, model.model) for model in models]
-        prologue = service_name(options, "prologue")
-        everywhere = [prologue, *services]
+        of, api = partial(metrics, options), partial(_of_stage, gateway)
+        functions = [light.function, *(model.function for model in models)]
         rows: list[list[cloudwatch.IWidget]] = [
             [
-                _graph("Cold starts", services, "ModelColdStart"),
-                _graph("Their stages, s", services, "LoadSeconds", P50, more=("InitSeconds", "ReadSeconds")),
-                _graph("Loading, MB/s", services, "LoadMBps", P50),
+                _graph("Cold starts", of("ModelColdStart")),
+                _graph(
+                    "Their stages, s",
+                    [*of("InitSeconds", P50), *of("ReadSeconds", P50), *of("LoadSeconds", P50)],
+                ),
+                _graph("Loading, MB/s", of("LoadMBps", P50)),
             ],
             [
-                _graph("First token, s", services, "TTFT", P50, P90),
-                _graph("Tokens per second", services, "TokensPerSecond", P50),
-                _graph("Stops", everywhere, "Stops"),
+                _graph("First token, s", [*of("TTFT", P50), *of("TTFT", P90)]),
+                _graph("Tokens per second", of("TokensPerSecond", P50)),
+                _graph("Model seconds: what the caps count", of("ModelSeconds")),
             ],
             [
-                _graph("Cost, $", services, "CostUSD"),
-                _price(services),
-                _graph("FAQ: answers", [prologue], "FaqHits", "Sum", more=("FaqSavedUSD",)),
+                _graph("Cost, $: of a reply | of all", of("CostUSD", "Average"), of("CostUSD")),
+                _graph("Cost of a million tokens, $", _price(options)),
+                _graph("FAQ: answers | saved, $", of("FaqHits"), of("FaqSavedUSD")),
             ],
             [
-                _graph("Failures", everywhere, "Failures"),
-                _graph("Queue", [prologue], "QueueLength", "Maximum", more=("QueueSeconds",)),
-                _graph("Throttles, caps reached", everywhere, "Throttles", more=("CapsReached",)),
+                _graph("Turns: ended, stopped", [*of("TurnsEnded"), *of("Stops")]),
+                _graph("Failures", [*of("Failures"), light.function.metric_errors(period=PERIOD)]),
+                _graph(
+                    "Queue: place | waited, s", of("QueueLength", "Maximum"), of("QueueSeconds", "Maximum")
+                ),
             ],
-            [_lambda("Environments at work", [light.function, *(model.function for model in models)])],
+            [
+                _graph("Throttles, caps reached", [*of("Throttles"), *of("CapsReached")]),
+                _graph(
+                    "API Gateway: came in | refused, failed",
+                    [api("ConnectCount"), api("MessageCount")],
+                    [api("ClientError"), api("IntegrationError")],
+                ),
+                _graph(
+                    "Lambda: environments at work | throttles",
+                    [each.metric("ConcurrentExecutions", statistic="Maximum") for each in functions],
+                    [each.metric_throttles() for each in functions],
+                ),
+            ],
         ]
-        cloudwatch.Dashboard(self, "Dashboard", dashboard_name=options.stack, widgets=rows)
+        # Dashboards are the whole account's: without its region, a stack elsewhere would write over this one.
+        cloudwatch.Dashboard(self, "Dashboard", dashboard_name=f"{options.stack}-{Aws.REGION}", widgets=rows)
         groups = [light.log_group.log_group_name, *(model.log_group.log_group_name for model in models)]
         for name, query in QUERIES.items():
             logs.CfnQueryDefinition(
@@ -77,19 +105,14 @@ class Monitoring(Construct):
 
 
 def _graph(
-    title: str, services: Sequence[str], name: str, *statistics: str, more: Sequence[str] = ()
+    title: str, left: Sequence[cloudwatch.IMetric], right: Sequence[cloudwatch.IMetric] = ()
 ) -> cloudwatch.GraphWidget:
-    lines = [
-        metric(each, service, statistic, label=f"{each} {statistic} {service}")
-        for each in (name, *more)
-        for service in services
-        for statistic in statistics or ("Sum",)
-    ]
-    return cloudwatch.GraphWidget(title=title, left=lines, width=8)
+    """`title`: what is on the left axis | what is on the right."""
+    return cloudwatch.GraphWidget(title=title, left=left, right=list(right), width=8)
 
 
-def _price(services: Sequence[str]) -> cloudwatch.GraphWidget:
-    lines = [
+def _price(options: Options) -> list[cloudwatch.IMetric]:
+    return [
         cloudwatch.MathExpression(
             expression=f"1000000 * cost{number} / tokens{number}",
             using_metrics={
@@ -99,12 +122,17 @@ def _price(services: Sequence[str]) -> cloudwatch.GraphWidget:
             label=service,
             period=PERIOD,
         )
-        for number, service in enumerate(services)
+        for number, service in enumerate(writers(options, "GeneratedTokens"))
     ]
-    return cloudwatch.GraphWidget(title="Cost of a million tokens, $", left=lines, width=8)
 
 
-def _lambda(title: str, functions: Sequence[lambda_.IFunction]) -> cloudwatch.GraphWidget:
-    lines = [function.metric("ConcurrentExecutions", statistic="Maximum") for function in functions]
-    throttled = [function.metric_throttles() for function in functions]
-    return cloudwatch.GraphWidget(title=title, left=lines, right=throttled, width=24)
+def _of_stage(gateway: Gateway, name: str) -> cloudwatch.Metric:
+    """What API Gateway counts. No function sees what it refuses (ClientError: no ticket, or throttled)."""
+    return cloudwatch.Metric(
+        namespace="AWS/ApiGateway",
+        metric_name=name,
+        dimensions_map={"ApiId": gateway.api.api_id, "Stage": STAGE},
+        statistic="Sum",
+        period=PERIOD,
+        label=name,
+    )

@@ -84,6 +84,7 @@ class PrologueService:
             self._runner.post_quietly(connection_id, error_frame(Refusal("unknown_session"), request_id))
         except Exception:  # the last resort of a boundary: the listener must hear of it
             log.exception("frame of connection %s failed", connection_id)
+            telemetry.emit({"Failures": 1}, reason="internal")
             self._runner.post_quietly(connection_id, error_frame(Refusal("internal"), request_id))
 
     def disconnected(self, connection_id: str) -> None:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 NAMESPACE = "Curtain"
 UNITS = {
     "CapsReached": "Count",  # a start was withheld: the day's model seconds are spent
-    "CostPerMillionTokens": "None",  # USD, by what one reply cost
     "CostUSD": "None",  # of a reply, the start that it waited for included
-    "Failures": "Count",  # turns that ended failed or incomplete, and starts that failed; `reason` says why
+    "Failures": "Count",  # of turns, starts, frames (internal) and the ticket office (tickets): see `reason`
     "FaqHits": "Count",
     "FaqSavedUSD": "None",
     "GeneratedTokens": "Count",  # of a reply
@@ -35,11 +34,11 @@ UNITS = {
     "QueueLength": "Count",  # the place that a listener was told
     "QueueSeconds": "Seconds",  # how long somebody queued who was served then
     "ReadSeconds": "Seconds",  # of a cold start: reading the weights
-    "Stops": "Count",
+    "Stops": "Count",  # of turns, by their listeners
     "TTFT": "Seconds",  # from the turn's start in the model function to its first token
-    "Throttles": "Count",  # what Lambda or the gateway refused for now (429)
+    "Throttles": "Count",  # refused for now: by Lambda or the gateway (429), a busy table, a full queue
     "TokensPerSecond": "None",  # of a reply, after its first token
-    "TurnsCompleted": "Count",
+    "TurnsEnded": "Count",  # in whatever way: `status` and `reason` say which
 }
 
 

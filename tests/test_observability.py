@@ -1,14 +1,6 @@
 """What operators see of an evening: every line with its ids, every figure, and nothing of what was said."""
 
-import contextlib
-import json
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -16,71 +8,22 @@ from aws_lambda_powertools import Logger
 
 from session import telemetry, tracing
 from session.actions import Post
-from session.events import Metrics, TurnDone, Usage
-from session.inputs import Called, Finished, HouseFull, InvokeFailed, Rested
+from session.events import Metrics, TurnDone, TurnStatus, Usage
+from session.inputs import Called, Finished, HouseFull, InvokeFailed, Pinged, Rested
+from session.limits import limits
 from session.measures import Measured, measures
 from session.state import receive
 from tests.playing import WORLD, Play, awaiting, failed, queued, running, waiting
+from tests.telemetry_evening import Seen, address, daemon, evening, heard
 from tests.telemetry_texts import TEXTS
 
-ROOT = Path(__file__).parent.parent
-HEADER = '{"format": "json", "version": 1}\n'
+SERVICES = {"request-of-light": "curtain-prologue", "request-of-model": "curtain-demo"}
 SAMPLED = "Root=1-2-3;Parent=4;Sampled=1"
-
-
-@dataclass
-class Seen:
-    """What CloudWatch would have got, and what only the listener knows."""
-
-    text: str
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    session_id: str = ""
-    keys: list[str] = field(default_factory=list)
-    traces: list[dict[str, Any]] = field(default_factory=list)
-
-    def metrics(self, name: str) -> list[dict[str, Any]]:
-        return [line for line in self.lines if "_aws" in line and name in line]
-
-    def logs(self) -> list[dict[str, Any]]:
-        return [line for line in self.lines if "_aws" not in line]
-
-
-@contextlib.contextmanager
-def daemon() -> Iterator[socket.socket]:
-    """Listens where X-Ray's daemon does on Lambda."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.setblocking(False)
-        yield listening
-
-
-def address(listening: socket.socket) -> str:
-    return "{}:{}".format(*listening.getsockname())
-
-
-def heard(listening: socket.socket) -> list[str]:
-    """All that has been sent. On loopback it is there as soon as it was sent."""
-    packets = []
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            packets.append(listening.recv(65_536).decode())
-    return packets
 
 
 @pytest.fixture(scope="module")
 def seen() -> Seen:
-    command = [sys.executable, "-m", "tests.telemetry_child"]
-    with daemon() as listening:
-        told = os.environ | {"AWS_XRAY_DAEMON_ADDRESS": address(listening)}
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=told)
-        packets = heard(listening)
-    *lines, last = done.stdout.splitlines()
-    return Seen(
-        "\n".join([*lines, done.stderr, *packets]),
-        [json.loads(line) for line in lines],
-        traces=[json.loads(packet.removeprefix(HEADER)) for packet in packets],
-        **json.loads(last),
-    )
+    return evening()
 
 
 # ---- logs -----------------------------------------------------------------------------------------------
@@ -95,14 +38,13 @@ def test_nothing_that_was_said_or_is_secret_is_logged(seen: Seen) -> None:
 
 def test_every_line_says_which_session_it_is_about(seen: Seen) -> None:
     for log in seen.logs():
-        assert log["service"] == "curtain-test"
-        assert log["function_request_id"] in ("request-of-light", "request-of-model")
+        assert log["service"] == SERVICES[log["function_request_id"]]
         assert log.get("correlation_id") == log.get("session_id")
     (broken,) = (log for log in seen.logs() if "broke off" in log["message"])
     assert (broken["session_id"], broken["turn_id"], broken["level"]) == (seen.session_id, "t2", "ERROR")
     assert "logits are not finite" in broken["exception"]
     (unread,) = (log for log in seen.logs() if "frame of connection" in log["message"])
-    assert (unread["connection_id"], unread["turn_id"]) == ("c1", "t5")
+    assert (unread["connection_id"], unread["turn_id"]) == ("c1", "t6")
 
 
 def test_the_ids_of_one_event_do_not_stay_for_the_next(seen: Seen) -> None:
@@ -128,18 +70,29 @@ def test_every_metric_has_its_unit_and_one_dimension(seen: Seen) -> None:
 def test_the_figures_are_those_of_the_evening(seen: Seen) -> None:
     counted = {name: sum(line[name][0] for line in seen.metrics(name)) for name in telemetry.UNITS}
     assert counted["ModelColdStart"] == 1
-    assert counted["TurnsCompleted"] == 5  # opening, the FAQ's, t1, and two more opening scenes
+    assert Counter((line["status"], line["reason"]) for line in seen.metrics("TurnsEnded")) == {
+        ("completed", "stop"): 4,  # t1, and three opening scenes
+        ("completed", "faq"): 1,
+        ("stopped", "stopped"): 2,  # before it was begun, and while it was told
+        ("failed", "error"): 1,
+        ("failed", "daily_cap"): 1,
+    }
     assert counted["FaqHits"] == 1
-    assert counted["Stops"] == 1
+    assert counted["Stops"] == 2
     assert counted["Throttles"] == 2  # an invocation and a post
     assert counted["CapsReached"] == 1
-    assert {line["reason"] for line in seen.metrics("Failures")} == {"error", "daily_cap"}
+    assert Counter((line["service"], line["reason"]) for line in seen.metrics("Failures")) == {
+        ("curtain-demo", "error"): 1,
+        ("curtain-prologue", "internal"): 1,  # the table failed, and the frame's answer was `internal`
+        ("curtain-prologue", "tickets"): 1,  # 503
+    }
     (start,) = seen.metrics("LoadSeconds")
     assert start["LoadMBps"] == [pytest.approx(100 / 0.5 / 1e6)]  # of the stand-in's weights
     assert start["InitSeconds"][0] <= start["LoadSeconds"][0]
-    reply = seen.metrics("TTFT")[0]
-    tokens, cost = reply["GeneratedTokens"][0], reply["CostUSD"][0]
-    assert reply["CostPerMillionTokens"] == [pytest.approx(cost / tokens * 1e6)]
+    assert seen.metrics("TTFT")[0].keys() >= {
+        "GeneratedTokens",
+        "CostUSD",
+    }  # of which the dashboard makes a price
 
 
 def test_without_a_name_there_is_nothing(
@@ -232,8 +185,33 @@ def test_a_start_that_failed_is_counted_once_with_or_without_a_turn() -> None:
     ]
     play = waiting()
     (turn,) = told(play, InvokeFailed(epoch=play.session.seat.epoch, message="x"))
-    assert turn.values == {"Failures": 1}
-    assert turn.told == {"turn_id": "t1", "model": "demo", "reason": "model_failed"}
+    assert turn.values == {"TurnsEnded": 1, "Failures": 1}
+    assert turn.told == {"turn_id": "t1", "model": "demo", "status": "failed", "reason": "model_failed"}
+
+
+def test_what_ends_as_it_should_is_no_failure() -> None:
+    play = waiting()
+    rested, capped = told(play, Rested(epoch=play.session.seat.epoch, until=9e9))
+    assert (rested.values, capped.values) == ({"CapsReached": 1}, {"TurnsEnded": 1})
+    assert (capped.told["status"], capped.told["reason"]) == ("failed", "daily_cap")
+    play = running()
+    (gone,) = told(play, _finished(play.session.seat.epoch, _done("incomplete", "listener_gone")))
+    assert (gone.values, gone.told["reason"]) == ({"TurnsEnded": 1}, "listener_gone")
+    (late,) = told(play, _finished(play.session.seat.epoch, _done("incomplete", "deadline")))
+    assert late.values == {"TurnsEnded": 1, "Failures": 1}
+
+
+def test_who_is_turned_away_is_counted_as_refused_with_or_without_a_turn() -> None:
+    away = Measured({"Throttles": 1}, {"reason": "house_full"})
+    play = awaiting()
+    assert told(play, HouseFull(epoch=play.session.seat.epoch, place=None, eta_s=None)) == [away]
+    play = waiting()
+    turn, refused = told(play, HouseFull(epoch=play.session.seat.epoch, place=None, eta_s=None))
+    assert (turn.values, turn.told["reason"], refused) == ({"TurnsEnded": 1}, "house_full", away)
+    play = queued()
+    play.now += limits().queue_limit_s + 1
+    turn, refused = told(play, Pinged(turn_id=None))
+    assert (turn.values, refused) == ({"TurnsEnded": 1}, away)
 
 
 def test_a_queue_is_measured_when_it_is_joined_and_when_it_is_left() -> None:
@@ -261,10 +239,14 @@ def test_a_reply_tells_what_it_took_and_one_without_tokens_has_no_speed() -> Non
         outcome = receive(play.session, _finished(epoch, done), play.now, WORLD)
         assert Post(done) in outcome.actions
         (measured,) = measures(play.session, _finished(epoch, done), outcome, play.now)
-        expected = {"TurnsCompleted": 1, "CostUSD": 0.001, "GeneratedTokens": tokens}
+        expected = {"TurnsEnded": 1, "CostUSD": 0.001, "GeneratedTokens": tokens}
         if tokens:
-            expected |= {"TTFT": 1.5, "TokensPerSecond": 5.0, "CostPerMillionTokens": 20.0}
+            expected |= {"TTFT": 1.5, "TokensPerSecond": 5.0}
         assert measured.values == expected
+
+
+def _done(status: TurnStatus, reason: str) -> TurnDone:
+    return TurnDone(turn_id="t1", version=1, status=status, finish_reason=reason, length=20)
 
 
 def _finished(epoch: int, done: TurnDone) -> Any:

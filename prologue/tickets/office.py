@@ -22,6 +22,7 @@ from prologue.tickets.secret import Secret, SecretAway
 from prologue.tickets.settings import TicketSettings, limits
 from prologue.tickets.throttle import Throttle
 from prologue.tickets.ticket import ORIGIN, Ticket, seal
+from session import telemetry
 from session.store import Admissions, StoreBusy
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class TicketOffice:
             return _refusal(refused, origin)
         except (StoreBusy, SecretAway, IssuerAway) as error:
             log.error("no ticket can be given: %s", error)
+            telemetry.emit({"Failures": 1}, reason="tickets")
             return _refusal(Refused("busy", retry_after_s=_COME_BACK_S), origin)
 
     def _origin(self, event: Event) -> str | None:
