@@ -7,6 +7,7 @@ from constructs import Construct
 
 from infra.alarms import Alarms
 from infra.budget import Budget
+from infra.context import PREFIX
 from infra.failures import Failures
 from infra.gateway import Gateway
 from infra.model_function import ModelFunction
@@ -68,7 +69,7 @@ class CurtainStack(Stack):
             outputs |= self._page(light, gateway)
         if weights:
             outputs[BUCKET] = weights.bucket.bucket_name
-        self._watch(light, models, failures)
+        self._watch(gateway, light, models, failures)
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
         for warning_id, warning in warnings_of(options):
@@ -87,13 +88,16 @@ class CurtainStack(Stack):
         secret = tickets.secret.secret_arn
         outputs = {"PageUrl": page.url, "TicketFunctionUrl": tickets.url.url, "SecretArn": secret}
         if self.options.auth == "access-code":
-            outputs["AccessCode"] = f".venv/bin/python -m prologue.tickets.code {secret}"
+            where = f"-c {PREFIX}region={self.region} -c {PREFIX}stack={self.stack_name}"
+            outputs["AccessCode"] = f".venv/bin/python -m tools.code {where}"
         return outputs
 
-    def _watch(self, light: PrologueFunction, models: list[ModelFunction], failures: Failures) -> None:
+    def _watch(
+        self, gateway: Gateway, light: PrologueFunction, models: list[ModelFunction], failures: Failures
+    ) -> None:
         options = self.options
         if options.dashboard:
-            Monitoring(self, "Monitoring", options=options, light=light, models=models)
+            Monitoring(self, "Monitoring", options=options, gateway=gateway, light=light, models=models)
         if options.alarms_email:
             Alarms(
                 self, "Alarms", options=options, email=options.alarms_email, light=light, failures=failures

@@ -17,7 +17,7 @@ EVENT_AGE: Final = Duration.seconds(60)  # Lambda's shortest: who waits longer i
 
 
 class Backing(Construct):
-    """Log group and role. AWS's managed policy would let a function write every log of the account."""
+    """Log group and role. AWS's managed policy would let it make and write every log of the account."""
 
     def __init__(self, scope: Construct, construct_id: str, *, options: Options) -> None:
         super().__init__(scope, construct_id)

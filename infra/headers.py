@@ -5,8 +5,9 @@ from aws_cdk import aws_cloudfront as cloudfront
 from constructs import Construct
 
 
-def security_headers(scope: Construct, websocket_origin: str) -> cloudfront.ResponseHeadersPolicy:
+def security_headers(scope: Construct, name: str, websocket_origin: str) -> cloudfront.ResponseHeadersPolicy:
     """Args:
+    name: no other region's stack of the account may have it.
     websocket_origin: `wss://` and the gateway's host; with the page's own origin all that it may connect to.
     """
     policy = (
@@ -16,6 +17,7 @@ def security_headers(scope: Construct, websocket_origin: str) -> cloudfront.Resp
     return cloudfront.ResponseHeadersPolicy(
         scope,
         "Headers",
+        response_headers_policy_name=name,
         security_headers_behavior=cloudfront.ResponseSecurityHeadersBehavior(
             content_security_policy=cloudfront.ResponseHeadersContentSecurityPolicy(
                 content_security_policy=policy, override=True

@@ -5,18 +5,19 @@ One origin for both, so the page needs no permission to ask for its ticket.
 
 from typing import Any, Final
 
+from aws_cdk import Aws, Names
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_route53 as route53
 from aws_cdk import aws_route53_targets as targets
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_s3_deployment as deployment
 from constructs import Construct
 
-from infra.functions import removal, retention
+from infra.buckets import private_bucket
+from infra.functions import Backing
 from infra.headers import security_headers
 from infra.options import Options
 from infra.parts import Domain
@@ -52,8 +53,11 @@ class Page(Construct):
         tickets: lambda_.FunctionUrl,
     ) -> None:
         super().__init__(scope, construct_id)
-        bucket = self._bucket(options)
-        headers = security_headers(self, websocket_origin)
+        bucket = private_bucket(self, "Files", options=options)
+        headers = security_headers(self, self._global_name("headers"), websocket_origin)
+        files = cloudfront.S3OriginAccessControl(
+            self, "FilesAccess", origin_access_control_name=self._global_name("files")
+        )
         domain = options.domain
         self.distribution: Final = cloudfront.Distribution(
             self,
@@ -66,7 +70,7 @@ class Page(Construct):
             domain_names=[domain.name] if domain else None,
             certificate=_certificate(self, domain) if domain else None,
             default_behavior=cloudfront.BehaviorOptions(
-                origin=origins.S3BucketOrigin.with_origin_access_control(bucket),
+                origin=origins.S3BucketOrigin.with_origin_access_control(bucket, origin_access_control=files),
                 viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.REDIRECT_TO_HTTPS,
                 response_headers_policy=headers,
                 compress=True,
@@ -78,16 +82,10 @@ class Page(Construct):
         self.url: Final = f"https://{domain.name if domain else self.distribution.distribution_domain_name}"
         self._publish(bucket, options, page_config(options, websocket_url))
 
-    def _bucket(self, options: Options) -> s3.Bucket:
-        return s3.Bucket(
-            self,
-            "Files",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            removal_policy=removal(options),
-        )
+    def _global_name(self, part: str) -> str:
+        """CloudFront's names are an account's, in all regions: the same stack in another one needs others. At
+        most 64 characters, as an access control's may have; the longest region has 14."""
+        return f"{Names.unique_resource_name(self, max_length=40)}-{part}-{Aws.REGION}"
 
     def _ticket_office(
         self, tickets: lambda_.FunctionUrl, headers: cloudfront.ResponseHeadersPolicy
@@ -99,8 +97,13 @@ class Page(Construct):
             code=cloudfront.FunctionCode.from_inline(VIEWER),
             runtime=cloudfront.FunctionRuntime.JS_2_0,
         )
+        access = cloudfront.FunctionUrlOriginAccessControl(
+            self, "TicketAccess", origin_access_control_name=self._global_name("tickets")
+        )
         return cloudfront.BehaviorOptions(
-            origin=origins.FunctionUrlOrigin.with_origin_access_control(tickets),
+            origin=origins.FunctionUrlOrigin.with_origin_access_control(
+                tickets, origin_access_control=access
+            ),
             viewer_protocol_policy=cloudfront.ViewerProtocolPolicy.HTTPS_ONLY,
             allowed_methods=cloudfront.AllowedMethods.ALLOW_ALL,  # there is no smaller choice with POST
             cache_policy=cloudfront.CachePolicy.CACHING_DISABLED,
@@ -114,6 +117,8 @@ class Page(Construct):
         )
 
     def _publish(self, bucket: s3.Bucket, options: Options, config: dict[str, Any]) -> None:
+        # By CDK's own role its log would be made anew, for good, after the stack has deleted it.
+        publisher = Backing(self, "Publisher", options=options)
         deployment.BucketDeployment(
             self,
             "Publish",
@@ -127,9 +132,8 @@ class Page(Construct):
             distribution_paths=["/*"],
             memory_limit=512,
             retain_on_delete=options.removal == "retain",
-            log_group=logs.LogGroup(
-                self, "PublishLog", retention=retention(options), removal_policy=removal(options)
-            ),
+            role=publisher.role,
+            log_group=publisher.log_group,
         )
         # By this tag a successor would tell its predecessor to leave the files alone. There is none: whoever
         # destroys the stack wants them gone, or the bucket can't be removed.

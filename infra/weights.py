@@ -12,13 +12,14 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from aws_cdk import CfnResource, Duration, Stack
+from aws_cdk import CfnResource, CustomResourceProviderBase, Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 from pydantic import ValidationError
 
+from infra.buckets import private_bucket
 from infra.context import OptionsError
 from infra.functions import removal, retention
 from infra.options import Options
@@ -34,19 +35,15 @@ class Weights(Construct):
     def __init__(self, scope: Construct, construct_id: str, *, options: Options) -> None:
         super().__init__(scope, construct_id)
         gone = options.removal == "destroy"
-        self.bucket: Final = s3.Bucket(
+        self.bucket: Final = private_bucket(
             self,
             "Bucket",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            enforce_ssl=True,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            options=options,
             lifecycle_rules=[
                 # What an upload that broke off leaves is paid for, and seen by nobody.
                 s3.LifecycleRule(abort_incomplete_multipart_upload_after=Duration.days(1))
             ],
-            removal_policy=removal(options),
-            auto_delete_objects=gone,
+            emptied=gone,
         )
         if gone:
             self._log_deletions(options)
@@ -60,14 +57,25 @@ class Weights(Construct):
         role.add_to_policy(iam.PolicyStatement(actions=["s3:GetObject"], resources=[objects]))
 
     def _log_deletions(self, options: Options) -> None:
-        """CDK's function, which empties the bucket before it goes, would leave its log behind for good."""
+        """CDK's function, which empties the bucket before it goes, would leave its log behind for good:
+        by AWS's managed policy it may even make that anew when the stack's is gone."""
         provider = Stack.of(self).node.find_child("Custom::S3AutoDeleteObjectsCustomResourceProvider")
-        handler = provider.node.find_child("Handler")
+        handler, role = (provider.node.find_child(child) for child in ("Handler", "Role"))
+        assert isinstance(provider, CustomResourceProviderBase)
         assert isinstance(handler, CfnResource)
+        assert isinstance(role, CfnResource)
         log = logs.LogGroup(
             self, "DeletionLog", retention=retention(options), removal_policy=removal(options)
         )
         handler.add_property_override("LoggingConfig.LogGroup", log.log_group_name)
+        role.add_property_deletion_override("ManagedPolicyArns")
+        provider.add_to_role_policy(
+            {
+                "Effect": "Allow",
+                "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+                "Resource": log.log_group_arn,
+            }
+        )
 
 
 def without_weights(bundle: Path, folder: Path) -> Path:

@@ -10,19 +10,26 @@ HOURS = [{"days": ["FRI", "SUN"], "start": "19:30", "end": "01:00", "timezone": 
 VALUES: dict[str, list[dict[str, Any]]] = {
     "auth": [
         {"auth": "access-code"},
-        {"auth": "jwt", "jwt": ISSUER},
+        {"auth": "jwt", "jwt": ISSUER | {"jwks_url": "https://keys.example.org/jwks.json"}},
         {"auth": "iam"},
         {"auth": "open", "allowed_origins": ["https://stories.example.org"]},
     ],
     "vpc": [
         {},
         {"vpc": "new"},
-        {"vpc": {"id": "vpc-0a", "subnets": ["subnet-0a", "subnet-0b"], "security_groups": ["sg-0a"]}},
+        {
+            "vpc": {
+                "id": "vpc-0a1b2c3d",
+                "subnets": ["subnet-0a1b2c3d", "subnet-0b1c2d3e"],
+                "security_groups": ["sg-0a1b2c3d"],
+            }
+        },
+        {"vpc": {"id": "vpc-0b1c2d3e", "subnets": ["subnet-0c1d2e3f"]}},
     ],
     "awake": [
         {},
-        {"provisioned_concurrency": 1},
-        {"provisioned_concurrency": 2, "provisioned_hours": HOURS},
+        {"provisioned_concurrency": 1, "account_concurrency": 1000},
+        {"provisioned_concurrency": 2, "account_concurrency": 1000, "provisioned_hours": HOURS},
     ],
     "domain": [
         {},
@@ -43,6 +50,42 @@ VALUES: dict[str, list[dict[str, Any]]] = {
     "weights": [{}, {"weights": "s3"}],
     "kernels": [{}, {"kernels": "aten"}],
     "tracing": [{}, {"tracing": False}],
+    "caps": [
+        {},
+        {
+            "model_seconds_per_day": 111,
+            "model_seconds_per_day_ticket": 22,
+            "model_seconds_per_day_address": 33,
+        },
+    ],
+}
+FULL: dict[str, Any] = {
+    "access_logs": "with-account-role",
+    "account_concurrency": 1000,
+    "alarms_email": "house@example.org",
+    "budget_usd": 20,
+    "dashboard": True,
+    "models": ["demo", "smollm2-135m"],
+    "provisioned_concurrency": 1,
+    "provisioned_hours": HOURS,
+    "reserved_concurrency": 5,
+    "vpc": "new",
+    "weights": "s3",
+}
+OTHERWISE: dict[str, Any] = {  # what may be otherwise than in FULL
+    **VALUES["auth"][1],
+    **VALUES["vpc"][2],
+    **VALUES["awake"][1],
+    **VALUES["domain"][2],
+    **VALUES["caps"][1],
+    "access_logs": "on",
+    "alarms_email": "house@example.org",
+    "budget_usd": 20,
+    "kernels": "aten",
+    "removal": "retain",
+    "retention_days": 365,
+    "tracing": False,
+    "weights": "s3",
 }
 
 

@@ -26,9 +26,17 @@ def normal(made: Synth) -> str:
 def permissions(made: Synth) -> str:
     """What each role may do, one action and resource to a line."""
     lines = set()
-    for policy in made.of_type("IAM::Policy").values():
-        (role,) = (reference["Ref"] for reference in policy["Properties"]["Roles"])
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+    held = [
+        (role["Ref"], policy["Properties"])
+        for policy in made.of_type("IAM::Policy").values()
+        for role in policy["Properties"]["Roles"]
+    ]
+    for name, role in made.of_type("IAM::Role").items():
+        held += [(name, policy) for policy in role["Properties"].get("Policies", [])]
+        for managed in role["Properties"].get("ManagedPolicyArns", []):
+            lines.add(f"{_short(name)}: {_plain(managed)}")
+    for role, policy in held:
+        for statement in policy["PolicyDocument"]["Statement"]:
             assert statement["Effect"] == "Allow"
             assert not {"NotAction", "NotResource", "Condition"} & statement.keys()
             lines |= {
@@ -36,10 +44,6 @@ def permissions(made: Synth) -> str:
                 for action in _each(statement["Action"])
                 for resource in _each(statement["Resource"])
             }
-    for name, role in made.of_type("IAM::Role").items():
-        assert "Policies" not in role["Properties"]
-        for managed in role["Properties"].get("ManagedPolicyArns", []):
-            lines.add(f"{_short(name)}: {_plain(managed)}")
     return "".join(f"{line}\n" for line in sorted(lines))
 
 
@@ -49,8 +53,7 @@ def _each(value: Any) -> list[Any]:
 
 def _short(logical_id: str) -> str:
     """Without the hash that CDK puts after a name."""
-    name = re.sub(r"[0-9A-F]{8}$", "", logical_id)
-    return re.sub(r"8693BB64968944B69AAFB0CC9EB8756C\w*?(ServiceRole)?$", "", name)
+    return re.sub(r"[0-9A-F]{8}$", "", logical_id)
 
 
 def _plain(value: Any) -> str:

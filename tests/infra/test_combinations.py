@@ -5,22 +5,17 @@ reserved concurrency, expiry and the settings of asynchronous invocation.
 """
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from infra.functions import service_name
+from infra.parts import Vpc
 from session.dynamodb import table_definition
+from tests.infra import page_checks, permission_checks, watch_checks  # noqa: F401  # theirs are held too
+from tests.infra.always import CHECKS, always, joined, statements
 from tests.infra.combinations import combinations
-from tests.infra.synth import Resource, Synth, synth
-
-Check = Callable[[Synth], None]
-CHECKS: list[Check] = []
-
-
-def always(check: Check) -> Check:
-    CHECKS.append(check)
-    return check
+from tests.infra.synth import Synth, synth
 
 
 @pytest.mark.parametrize("options", combinations(), ids=lambda options: ",".join(options) or "default")
@@ -49,9 +44,34 @@ def functions_have_their_time_and_memory(made: Synth) -> None:
         assert function["Timeout"] == 900
         assert function["MemorySize"] == made.options.memory_of(model) <= 10_240
         assert function.get("ReservedConcurrentExecutions") == made.options.reserved_concurrency
-        assert ("VpcConfig" in function) == (made.options.vpc is not None)
-    assert "VpcConfig" not in made.light()
     assert "ReservedConcurrentExecutions" not in made.light()
+
+
+@always
+def models_are_in_the_network_that_was_named(made: Synth) -> None:
+    assert "VpcConfig" not in made.light()
+    wanted = made.options.vpc
+    if wanted is None:
+        assert not [function for function in made.models() if "VpcConfig" in function]
+        assert not made.of_type("EC2::SecurityGroup")
+        return
+    named = wanted if isinstance(wanted, Vpc) else None
+    if named:
+        assert not made.of_type("EC2::Subnet")
+        subnets: list[Any] = list(named.subnets)
+    else:
+        made_here = made.of_type("EC2::Subnet").items()
+        subnets = [{"Ref": name} for name, one in made_here if not one["Properties"]["MapPublicIpOnLaunch"]]
+        assert (len(made_here), len(subnets)) == (4, 2)
+    groups: list[Any] = list(named.security_groups) if named else []
+    for name, group in made.of_type("EC2::SecurityGroup").items():
+        assert not groups  # one is made where none was named
+        assert "SecurityGroupIngress" not in group["Properties"]  # nobody calls a model function
+        vpc = named.id if named else {"Ref": next(iter(made.of_type("EC2::VPC")))}
+        assert group["Properties"]["VpcId"] == vpc
+        groups.append({"Fn::GetAtt": [name, "GroupId"]})
+    for function in made.models():
+        assert function["VpcConfig"] == {"SubnetIds": subnets, "SecurityGroupIds": groups}
 
 
 @always
@@ -73,8 +93,41 @@ def a_model_is_invoked_once_within_a_minute_or_its_failure_is_told(made: Synth) 
 
 
 @always
+def failures_are_told_in_turn_and_kept_where_that_fails(made: Synth) -> None:
+    source = made.only("Lambda::EventSourceMapping")
+    assert source["ScalingConfig"] == {"MaximumConcurrency": 2}  # the least: sessions need the light function
+    assert source["BatchSize"] == 10
+    queues = {name: queue["Properties"] for name, queue in made.of_type("SQS::Queue").items()}
+    failed = queues.pop(source["EventSourceArn"]["Fn::GetAtt"][0])
+    ((unread, kept),) = queues.items()
+    assert failed["RedrivePolicy"] == {
+        "deadLetterTargetArn": {"Fn::GetAtt": [unread, "Arn"]},
+        "maxReceiveCount": 3,
+    }
+    assert failed["VisibilityTimeout"] == 6 * made.light()["Timeout"]  # as AWS advises
+    assert (failed["MessageRetentionPeriod"], kept["MessageRetentionPeriod"]) == (3600, 14 * 86_400)
+
+
+@always
+def nothing_is_said_without_tls(made: Synth) -> None:
+    for kind, policies, named in (
+        ("S3::Bucket", "S3::BucketPolicy", "Bucket"),
+        ("SQS::Queue", "SQS::QueuePolicy", "Queues"),
+        ("SNS::Topic", "SNS::TopicPolicy", "Topics"),
+    ):
+        held = [
+            policy["Properties"][named]
+            for policy in made.of_type(policies).values()
+            for each in policy["Properties"]["PolicyDocument"]["Statement"]
+            if (each["Effect"], each.get("Condition")) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+        ]
+        for name in made.of_type(kind):
+            assert {"Ref": name} in held or [{"Ref": name}] in held
+
+
+@always
 def the_light_function_may_invoke_just_what_it_is_told_to(made: Synth) -> None:
-    told = [part for part in _joined(made.light(), "MODELS") if not isinstance(part, str)]
+    told = [part for part in joined(made.light(), "MODELS") if not isinstance(part, str)]
     assert len(told) == len(made.options.models)
     if made.options.provisioned_concurrency:
         assert {part["Ref"] for part in told} == set(made.of_type("Lambda::Alias"))
@@ -82,7 +135,7 @@ def the_light_function_may_invoke_just_what_it_is_told_to(made: Synth) -> None:
         assert all(part["Fn::GetAtt"][1] == "Arn" for part in told)
     (allowed,) = [
         statement["Resource"]
-        for _, statement in _statements(made)
+        for statement in statements(made)
         if statement["Action"] == "lambda:InvokeFunction"
     ]
     assert (allowed if isinstance(allowed, list) else [allowed]) == told
@@ -180,14 +233,37 @@ def the_table_is_the_one_that_the_store_uses(made: Synth) -> None:
 def functions_post_to_this_stage_only(made: Synth) -> None:
     (api,) = made.of_type("ApiGatewayV2::Api")
     for function in (made.light(), *made.models()):
-        parts = _joined(function, "CALLBACK_URL")
+        parts = joined(function, "CALLBACK_URL")
         assert parts[:3] == ["https://", {"Ref": api}, ".execute-api."]
         assert parts[-1] == "/prod"
-    posting = [each for _, each in _statements(made) if each["Action"] == "execute-api:ManageConnections"]
+    posting = [each for each in statements(made) if each["Action"] == "execute-api:ManageConnections"]
     assert len(posting) == 1 + len(made.options.models)
     for statement in posting:
         *_, of_api, path = statement["Resource"]["Fn::Join"][1]
         assert (of_api, path) == ({"Ref": api}, "/prod/POST/@connections/*")
+
+
+@always
+def functions_are_told_what_was_asked_for(made: Synth) -> None:
+    options = made.options
+    for part, function in zip(("prologue", *options.models), (made.light(), *made.models()), strict=True):
+        variables = function["Environment"]["Variables"]
+        assert variables["MODEL_SECONDS_PER_DAY"] == str(options.model_seconds_per_day)
+        assert variables["MODEL_SECONDS_PER_DAY_TICKET"] == str(options.model_seconds_per_day_ticket)
+        assert variables["MODEL_SECONDS_PER_DAY_ADDRESS"] == str(options.model_seconds_per_day_address)
+        assert variables["POWERTOOLS_SERVICE_NAME"] == service_name(options, part)
+    told = made.light()["Environment"]["Variables"]
+    assert told["AUTH_MODE"] == options.auth
+    assert told["ALLOWED_ORIGINS"] == ",".join(options.allowed_origins)
+    assert told["WORLDS"] == ",".join(options.worlds)
+    issuer = {
+        "JWT_ISSUER": options.jwt and options.jwt.issuer,
+        "JWT_AUDIENCE": options.jwt and options.jwt.audience,
+        "JWT_JWKS_URL": options.jwt and options.jwt.jwks_url,
+    }
+    assert {name: value for name, value in told.items() if name.startswith("JWT_")} == {
+        name: value for name, value in issuer.items() if value
+    }
 
 
 @always
@@ -210,113 +286,6 @@ def environments_fit_and_hold_no_secret(made: Synth) -> None:
             "SecretStringTemplate": "{}",
         }
         assert made.light()["Environment"]["Variables"]["SECRET_ARN"] == {"Ref": name}
-
-
-@always
-def tickets_are_handed_out_through_the_page_only(made: Synth) -> None:
-    if made.options.auth == "iam":
-        assert not made.of_type("Lambda::Url")
-        assert not made.of_type("CloudFront::Distribution")
-        return
-    assert made.only("Lambda::Url")["AuthType"] == "AWS_IAM"
-    callers = [
-        permission["Properties"]
-        for permission in made.of_type("Lambda::Permission").values()
-        if permission["Properties"]["Principal"] != "apigateway.amazonaws.com"
-    ]
-    # A function's URL wants both since October 2025.
-    assert {caller["Action"] for caller in callers} == {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}
-    (distribution,) = made.of_type("CloudFront::Distribution")
-    for caller in callers:
-        assert caller["Principal"] == "cloudfront.amazonaws.com"
-        assert caller["SourceArn"]["Fn::Join"][1][-1] == {"Ref": distribution}
-    (office,) = made.only("CloudFront::Distribution")["DistributionConfig"]["CacheBehaviors"]
-    assert office["PathPattern"] == "/ticket"
-    assert office["ViewerProtocolPolicy"] == "https-only"
-    assert office["CachePolicyId"] == "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"  # AWS's CachingDisabled
-    assert (
-        office["OriginRequestPolicyId"] == "b689b0a8-53d0-40ab-baf2-68738e2966ac"
-    )  # AllViewerExceptHostHeader
-    (viewer,) = made.of_type("CloudFront::Function")
-    (association,) = office["FunctionAssociations"]
-    assert association == {
-        "EventType": "viewer-request",
-        "FunctionARN": {"Fn::GetAtt": [viewer, "FunctionARN"]},
-    }
-
-
-@always
-def the_page_is_private_and_talks_to_its_house_only(made: Synth) -> None:
-    buckets = {name: one for name, one in made.of_type("S3::Bucket").items() if name.startswith("Page")}
-    if made.options.auth == "iam":
-        assert not buckets
-        return
-    (found,) = buckets.values()
-    bucket = found["Properties"]
-    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
-    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
-    assert "Tags" not in bucket  # or BucketDeployment leaves its files, and the bucket can't be removed
-    distribution = made.only("CloudFront::Distribution")["DistributionConfig"]
-    assert "CustomErrorResponses" not in distribution  # they would hide the refusals of /ticket
-    for origin in distribution["Origins"]:
-        assert "Fn::GetAtt" in origin["OriginAccessControlId"]
-    assert distribution["DefaultCacheBehavior"]["ViewerProtocolPolicy"] == "redirect-to-https"
-    headers = made.only("CloudFront::ResponseHeadersPolicy")["ResponseHeadersPolicyConfig"]
-    policy = headers["SecurityHeadersConfig"]["ContentSecurityPolicy"]["ContentSecurityPolicy"]["Fn::Join"][1]
-    (api,) = made.of_type("ApiGatewayV2::Api")
-    assert policy[:3] == [
-        "default-src 'self'; connect-src 'self' wss://",
-        {"Ref": api},
-        ".execute-api.",
-    ]
-    domain = made.options.domain
-    assert distribution.get("Aliases") == ([domain.name] if domain else None)
-    records = made.of_type("Route53::RecordSet").values()
-    named = domain is not None and domain.hosted_zone is not None
-    assert {record["Properties"]["Type"] for record in records} == ({"A", "AAAA"} if named else set())
-
-
-@always
-def weights_in_s3_are_read_by_their_model_only_and_leave_with_the_stack(made: Synth) -> None:
-    told = {
-        function["Environment"]["Variables"]["MODEL_NAME"]: function["Environment"]["Variables"].get(
-            "WEIGHTS_URL"
-        )
-        for function in made.models()
-    }
-    buckets = {name: one for name, one in made.of_type("S3::Bucket").items() if name.startswith("Weights")}
-    reading = [each for name, each in _statements(made) if each["Action"] == "s3:GetObject"]
-    if made.options.weights == "image":
-        assert not buckets
-        assert not reading
-        assert set(told.values()) == {None}
-        return
-    ((name, bucket),) = buckets.items()
-    assert told == {
-        model: {"Fn::Join": ["", ["s3://", {"Ref": name}, f"/{model}"]]} for model in made.options.models
-    }
-    assert [statement["Resource"]["Fn::Join"][1] for statement in reading] == [
-        [{"Fn::GetAtt": [name, "Arn"]}, f"/{model}/*"] for model in made.options.models
-    ]
-    settings = bucket["Properties"]
-    assert set(settings["PublicAccessBlockConfiguration"].values()) == {True}
-    assert len(settings["PublicAccessBlockConfiguration"]) == 4
-    (encryption,) = settings["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
-    (rule,) = settings["LifecycleConfiguration"]["Rules"]
-    assert rule == {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1}, "Status": "Enabled"}
-    policies = [policy["Properties"] for policy in made.of_type("S3::BucketPolicy").values()]
-    (policy,) = (one["PolicyDocument"] for one in policies if one["Bucket"] == {"Ref": name})
-    assert policy["Statement"][0]["Effect"] == "Deny"
-    assert policy["Statement"][0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    emptied = [
-        resource["Properties"]["BucketName"]
-        for resource in made.template["Resources"].values()
-        if resource["Type"] == "Custom::S3AutoDeleteObjects"
-    ]
-    assert emptied == ([{"Ref": name}] if made.options.removal == "destroy" else [])
-    gateways = json.dumps(made.of_type("EC2::VPCEndpoint"))
-    assert ('.s3"' in gateways) == (made.options.vpc == "new")
 
 
 @always
@@ -357,16 +326,3 @@ def outputs_tell_the_way_in(made: Synth) -> None:
     if made.options.weights == "s3":
         expected.add("WeightsBucket")
     assert set(made.template["Outputs"]) == expected
-
-
-def _joined(function: Resource, variable: str) -> list[Any]:
-    parts: list[Any] = function["Environment"]["Variables"][variable]["Fn::Join"][1]
-    return parts
-
-
-def _statements(made: Synth) -> list[tuple[str, Resource]]:
-    return [
-        (name, statement)
-        for name, policy in made.of_type("IAM::Policy").items()
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
-    ]

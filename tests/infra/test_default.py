@@ -3,30 +3,18 @@
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import cdk_nag
 import pytest
 from aws_cdk import Validations
 from cfnlint.api import ManualArgs, lint  # type: ignore[import-untyped]
 
-from tests.infra.combinations import HOURS
+from tests.infra.combinations import FULL, OTHERWISE
 from tests.infra.normal import normal, permissions
-from tests.infra.snapshot import PERMISSIONS, TEMPLATE, default
+from tests.infra.snapshot import ALL_PERMISSIONS, PERMISSIONS, TEMPLATE, default
 from tests.infra.synth import make_app, synth
 
-FULL = {
-    "access_logs": "with-account-role",
-    "account_concurrency": 1000,
-    "alarms_email": "house@example.org",
-    "budget_usd": 20,
-    "dashboard": True,
-    "models": ["demo", "smollm2-135m"],
-    "provisioned_concurrency": 1,
-    "provisioned_hours": HOURS,
-    "reserved_concurrency": 5,
-    "vpc": "new",
-    "weights": "s3",
-}
 ACKNOWLEDGED = Path(__file__).with_name("acknowledged.toml")
 UPDATE = "if it is meant: python -m tests.infra.snapshot"
 
@@ -37,6 +25,7 @@ def test_the_template_is_the_one_that_was_reviewed() -> None:
 
 def test_every_permission_is_one_that_was_reviewed() -> None:
     assert permissions(default()) == PERMISSIONS.read_text(encoding="utf-8"), UPDATE
+    assert permissions(synth(**FULL)) == ALL_PERMISSIONS.read_text(encoding="utf-8"), UPDATE
 
 
 def test_no_role_of_any_option_may_do_everything() -> None:
@@ -55,7 +44,7 @@ def test_no_role_of_any_option_may_do_everything() -> None:
     assert not [line for line in written if ": * on" in line or ":* on" in line]
 
 
-@pytest.mark.parametrize("options", [{}, FULL], ids=["default", "full"])
+@pytest.mark.parametrize("options", [{}, FULL, OTHERWISE], ids=["default", "full", "otherwise"])
 def test_cfn_lint_finds_nothing(options: dict[str, object]) -> None:
     text = json.dumps(synth(**options).template)
     # W3005: CDK writes dependencies down that the template has anyway.
@@ -64,20 +53,26 @@ def test_cfn_lint_finds_nothing(options: dict[str, object]) -> None:
 
 
 def test_cdk_nag_finds_what_is_acknowledged_and_nothing_else(tmp_path: Path) -> None:
-    app, _ = make_app(tmp_path, FULL | {"access_logs": "off"})
+    found = _findings(tmp_path / "full", FULL | {"access_logs": "off"})
+    found |= _findings(tmp_path / "otherwise", OTHERWISE)
+    acknowledged = tomllib.loads(ACKNOWLEDGED.read_text(encoding="utf-8"))["acknowledged"]
+    assert found == {(each["rule"], place) for each in acknowledged for place in each["at"]}
+    assert all(each["because"] for each in acknowledged)
+
+
+def _findings(folder: Path, options: dict[str, Any]) -> set[tuple[str, str]]:
+    """Rule and construct."""
+    app, _ = make_app(folder, options)
     Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks(app))
     with pytest.raises(RuntimeError, match="ValidationFailed"):  # it counts what is acknowledged here too
         app.synth()
-    report = json.loads((tmp_path / "validation-report.json").read_text(encoding="utf-8"))
-    found = {
+    report = json.loads((folder / "validation-report.json").read_text(encoding="utf-8"))
+    return {
         (violation["ruleName"].removeprefix("AwsSolutions-"), _place(construct["constructPath"]))
         for plugin in report["pluginReports"]
         for violation in plugin["violations"]
         for construct in violation["violatingConstructs"]
     }
-    acknowledged = tomllib.loads(ACKNOWLEDGED.read_text(encoding="utf-8"))["acknowledged"]
-    assert found == {(each["rule"], place) for each in acknowledged for place in each["at"]}
-    assert all(each["because"] for each in acknowledged)
 
 
 def _place(path: str) -> str:

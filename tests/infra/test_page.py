@@ -1,14 +1,19 @@
 """The page's settings, its files, and what CloudFront tells of whoever asks for a ticket."""
 
 import json
+import re
 import subprocess
+from pathlib import Path
 from typing import Any
+
+from boto3.session import Session
 
 from infra.node import NODE
 from infra.page import VIEWER, page_config
 from session.events import WorldView
 from tests.infra.combinations import ISSUER
-from tests.infra.synth import REPOSITORY, synth
+from tests.infra.synth import REPOSITORY, bundles, synth
+from tests.infra.test_app import run_app
 from tests.infra.test_options import read
 
 
@@ -46,6 +51,24 @@ def test_the_files_of_web_are_published() -> None:
     assert {path.relative_to(page) for path in page.rglob("*")} == {
         path.relative_to(REPOSITORY / "web") for path in (REPOSITORY / "web").rglob("*")
     }
+
+
+def test_the_longest_names_fit_in_the_region_with_the_longest(tmp_path: Path) -> None:
+    done = run_app(tmp_path, models="demo", bundles=str(bundles()), stack="A" * 64)
+    assert done.returncode == 0, done.stderr
+    longest = max(Session().get_available_regions("lambda"), key=len)
+    (template,) = tmp_path.glob("*.template.json")
+    names = [
+        "".join(text if isinstance(text, str) else longest for text in part["Name"]["Fn::Join"][1])
+        for resource in json.loads(template.read_text(encoding="utf-8"))["Resources"].values()
+        if resource["Type"].startswith("AWS::CloudFront::")
+        for part in (resource["Properties"], *resource["Properties"].values())
+        if isinstance(part, dict) and "Name" in part
+    ]
+    assert len(set(names)) == 4
+    for name in names:
+        assert len(name) <= 64  # as an access control's may have, and a function's
+        assert re.fullmatch(r"[A-Za-z0-9_-]+", name)
 
 
 def test_a_viewer_cannot_say_who_they_are_or_where() -> None:
