@@ -27,6 +27,8 @@ from lambda_image.engine.convert.catalog import (
 from prologue.world import WORLD_FILE, WORLDS
 
 LIGHT_ROOM = 5  # of the account's concurrency, kept for the light function
+NEVER_RESERVED = 100  # of it, that Lambda keeps for what is neither reserved nor provisioned (its docs)
+BUILD_ARGS = ("BASE", "BUILD_BASE", "TORCH_INDEX")  # that the Dockerfile asks for
 
 Retention = Literal[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731
@@ -64,7 +66,7 @@ class Options(Part):
     model_seconds_per_day_ticket: PositiveInt = 1800
     model_seconds_per_day_address: PositiveInt = 3600
     bundles: Path = REPOSITORY / ".cache" / "models"  # where `make model` leaves them
-    build_args: dict[str, str] = Field(default={})  # of the Dockerfile: BASE, BUILD_BASE
+    build_args: dict[str, str] = Field(default={})  # of the Dockerfile
 
     @property
     def slots(self) -> int:
@@ -102,10 +104,32 @@ class Options(Part):
         for name in worlds:
             if name not in known:
                 raise ValueError(f"no world {name!r} under prologue/worlds; there are: {', '.join(known)}")
+        if len(set(worlds)) < len(worlds):
+            raise ValueError("a world is named twice")
         return worlds
+
+    @field_validator("memory_mb")
+    @classmethod
+    def _by_the_models_names(cls, memory: int | dict[str, int]) -> int | dict[str, int]:
+        if isinstance(memory, int):
+            return memory
+        named = {entry.name if (entry := _entry(name)) else name: size for name, size in memory.items()}
+        if len(named) < len(memory):
+            raise ValueError("a model is named twice")
+        return named
+
+    @field_validator("build_args")
+    @classmethod
+    def _are_asked_for(cls, arguments: dict[str, str]) -> dict[str, str]:
+        if unknown := sorted(arguments.keys() - set(BUILD_ARGS)):
+            raise ValueError(f"the Dockerfile asks for {', '.join(BUILD_ARGS)}, and not for {unknown[0]!r}")
+        return arguments
 
     @model_validator(mode="after")
     def _memory_suffices(self) -> Self:
+        for name in () if isinstance(self.memory_mb, int) else self.memory_mb:
+            if name not in self.models and _entry(name) is None:
+                raise ValueError(f"memory_mb: {name!r} is not in models, and {_unknown(name)}")
         for model in self.models:
             entry = _entry(model)
             given = self.memory_mb if isinstance(self.memory_mb, int) else self.memory_mb.get(model)
@@ -123,31 +147,41 @@ class Options(Part):
                 f"models: {len(self.models)} don't fit account_concurrency {self.account_concurrency}, "
                 f"{LIGHT_ROOM} of it the light function's; name fewer, or have the account's limit raised"
             )
-        if self.reserved_concurrency is not None:
-            least = max(self.slots, self.provisioned_concurrency)
-            if self.reserved_concurrency < least:
-                raise ValueError(
-                    f"reserved_concurrency: at least {least}, which capacity and provisioned_concurrency "
-                    f"promise; given: {self.reserved_concurrency}"
-                )
-            free = self.account_concurrency - self.reserved_concurrency * len(self.models)
-            if free < 100:
-                raise ValueError(
-                    "reserved_concurrency: Lambda keeps 100 of an account's concurrency unreserved, and of "
-                    f"account_concurrency {self.account_concurrency} {free} would be left. Leave it out "
-                    "(capacity is kept all the same), or have the account's limit raised"
-                )
-        if self.provisioned_hours and not self.provisioned_concurrency:
-            raise ValueError("provisioned_hours: say how many, with provisioned_concurrency; given: 0")
+        self._check_concurrency()
         if (self.auth == "jwt") != (self.jwt is not None):
             raise ValueError('jwt: {"issuer": …, "audience": …} belongs to auth "jwt", and only to it')
         if self.budget_usd is not None and self.alarms_email is None:
             raise ValueError("budget_usd: somebody must be told; give alarms_email too")
         if self.auth == "iam" and self.domain:
-            raise ValueError(
-                'domain: with auth "iam" there is no page, because no page can sign its requests'
-            )
+            raise ValueError('domain: with auth "iam" there is no page: none can sign its requests')
         return self
+
+    def _check_concurrency(self) -> None:
+        """What is reserved or kept awake is taken from what the account has. Raises ValueError."""
+        awake, reserved = self.provisioned_concurrency, self.reserved_concurrency
+        if awake > self.slots:
+            raise ValueError(
+                f"provisioned_concurrency: at most {self.slots}, as many listeners as each model serves at a "
+                f"time (capacity, within account_concurrency): more would be paid for nobody; given: {awake}"
+            )
+        if reserved is not None and reserved < self.slots:
+            raise ValueError(
+                f"reserved_concurrency: at least {self.slots}, which capacity promises; given: {reserved}"
+            )
+        free = self.account_concurrency - (reserved or awake) * len(self.models)
+        if (reserved or awake) and free < NEVER_RESERVED:
+            name, instead = (
+                ("reserved_concurrency", "capacity is kept all the same")
+                if reserved
+                else ("provisioned_concurrency", "the first words wait for a start then")
+            )
+            raise ValueError(
+                f"{name}: Lambda keeps {NEVER_RESERVED} of an account's concurrency for everything else, and "
+                f"of account_concurrency {self.account_concurrency} {free} would be left. Leave it out "
+                f"({instead}), or have the account's limit raised and say so with account_concurrency"
+            )
+        if self.provisioned_hours and not awake:
+            raise ValueError("provisioned_hours: say how many, with provisioned_concurrency; given: 0")
 
 
 def _entry(name: str) -> Entry | None:

@@ -1,14 +1,15 @@
 """Options that have parts of their own."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
 # A browser sends no path and no slash at the end, and the comparison is letter by letter.
 Origin = Annotated[
     str, StringConstraints(pattern=r"^(https://[a-z0-9.-]+|http://(localhost|127\.0\.0\.1))(:\d{1,5})?$")
 ]
+DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 Https = Annotated[str, StringConstraints(pattern=r"^https://\S+$")]
 
 
@@ -21,6 +22,7 @@ class Issuer(Part):
 
     issuer: Https  # as `iss` in its tokens
     audience: Annotated[str, StringConstraints(min_length=1)]  # as `aud`; several with commas between
+    jwks_url: Https | None = None  # where its keys are; else its own configuration says it
     sign_in: Https | None = None  # where the page sends whoever has no token
 
 
@@ -28,17 +30,23 @@ class Zone(Part):
     """The Route 53 zone in which the page's name is to be written."""
 
     id: Annotated[str, StringConstraints(pattern=r"^Z[A-Z0-9]+$")]
-    name: str
+    name: DomainName
 
 
 class Domain(Part):
     """The page's own name. CloudFront reads certificates in us-east-1 only."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+    name: DomainName
     certificate_arn: Annotated[
         str, StringConstraints(pattern=r"^arn:aws:acm:us-east-1:\d{12}:certificate/.+$")
     ]
     hosted_zone: Zone | None = None  # without it, its record is yours to write
+
+    @model_validator(mode="after")
+    def _in_the_zone(self) -> Self:
+        if self.hosted_zone and not f".{self.name}".endswith(f".{self.hosted_zone.name}"):
+            raise ValueError(f"{self.name} is not in the hosted_zone {self.hosted_zone.name}")
+        return self
 
 
 class Vpc(Part):

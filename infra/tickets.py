@@ -21,7 +21,7 @@ class Tickets(Construct):
         self, scope: Construct, construct_id: str, *, options: Options, light: lambda_.Function
     ) -> None:
         super().__init__(scope, construct_id)
-        # Secrets Manager makes one value; the access code is derived from it (`prologue.tickets.code`).
+        # Secrets Manager makes one value; the access code is derived from it (`prologue.tickets.secret`).
         self.secret: Final = secretsmanager.Secret(
             self,
             "Secret",
@@ -41,4 +41,6 @@ class Tickets(Construct):
         if options.jwt:
             light.add_environment("JWT_ISSUER", options.jwt.issuer)
             light.add_environment("JWT_AUDIENCE", options.jwt.audience)
+            if options.jwt.jwks_url:
+                light.add_environment("JWT_JWKS_URL", options.jwt.jwks_url)
         self.url: Final = light.add_function_url(auth_type=lambda_.FunctionUrlAuthType.AWS_IAM)

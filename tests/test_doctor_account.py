@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -161,12 +162,16 @@ def test_lambdas_refusal_proves_the_limit() -> None:
 
 @pytest.mark.parametrize(
     ("limits", "level", "says"),
-    [(FRESH, Level.TODO, "likely 3,008 MB at most"), (USUAL, Level.OK, "nothing speaks against 10,240 MB")],
+    [
+        (FRESH, Level.BLOCKS, "most likely 3,008 MB at most"),
+        (USUAL, Level.OK, "nothing speaks against 10,240 MB"),
+    ],
 )
 def test_no_such_function_proves_nothing(limits: dict[str, int], level: Level, says: str) -> None:
     found = look_at_memory([], ("ResourceNotFoundException", "Function not found"), limits)
     assert found.level is level
     assert says in found.says
+    assert ("--no-doctor" in found.do) == (level is Level.BLOCKS)  # a guess never has the last word
 
 
 def test_the_question_changes_no_function(moto_aws: Aws) -> None:
@@ -176,12 +181,37 @@ def test_the_question_changes_no_function(moto_aws: Aws) -> None:
     assert moto_aws.lambda_().list_functions()["Functions"] == []
 
 
-def look_at_concurrency(limit: int, unreserved: int, **options: Any) -> Finding:
+def look_at_concurrency(
+    limit: int, unreserved: int, *, own: int | None = None, asks: bool = False, **options: Any
+) -> Finding:
+    """`own`: what the stack that is there has reserved for its function; None: there is none. `asks`: whether
+    it must come to that question."""
     aws, session = stubbed()
     limits = {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
-    with session.answering("lambda") as answers:
+    with session.answering("lambda") as answers, session.answering("cloudformation") as stacks:
         answers.add_response("get_account_settings", settings(limits))
+        if own is not None:
+            rows = [
+                resource("Model", "AWS::Lambda::Function", "CREATE_COMPLETE"),
+                resource("Failed", "AWS::Lambda::Function", "DELETE_COMPLETE"),
+                resource("Queue", "AWS::SQS::Queue", "CREATE_COMPLETE"),
+            ]
+            stacks.add_response("list_stack_resources", {"StackResourceSummaries": rows})
+            reserved = {"ReservedConcurrentExecutions": own}
+            answers.add_response("get_function_concurrency", reserved, {"FunctionName": "the-Model"})
+        elif asks:
+            stacks.add_client_error("list_stack_resources", "ValidationError", "does not exist")
         return concurrency(aws, wanted(**options))
+
+
+def resource(name: str, kind: str, status: str) -> dict[str, Any]:
+    return {
+        "LogicalResourceId": name,
+        "PhysicalResourceId": f"the-{name}",
+        "ResourceType": kind,
+        "LastUpdatedTimestamp": datetime(2026, 11, 21, tzinfo=UTC),
+        "ResourceStatus": status,
+    }
 
 
 def test_the_defaults_do_in_a_fresh_account() -> None:
@@ -191,7 +221,7 @@ def test_the_defaults_do_in_a_fresh_account() -> None:
 
 
 def test_a_reservation_that_the_account_has_no_room_for() -> None:
-    found = look_at_concurrency(150, 110, reserved_concurrency=20, account_concurrency=150)
+    found = look_at_concurrency(150, 110, asks=True, reserved_concurrency=20, account_concurrency=150)
     assert found.level is Level.BLOCKS
     assert "20 environments are to be reserved, 10 can be" in found.says
     assert "40 are reserved already" in found.says
@@ -200,6 +230,21 @@ def test_a_reservation_that_the_account_has_no_room_for() -> None:
 
 def test_a_reservation_that_fits() -> None:
     assert look_at_concurrency(150, 150, reserved_concurrency=50, account_concurrency=150).level is Level.OK
+
+
+def test_what_the_stack_has_reserved_it_does_not_need_twice() -> None:
+    wants: dict[str, Any] = {"reserved_concurrency": 50, "account_concurrency": 150}
+    assert look_at_concurrency(150, 100, own=50, **wants).level is Level.OK
+    assert look_at_concurrency(150, 100, own=49, **wants).level is Level.BLOCKS
+
+
+def test_what_is_kept_awake_needs_room_as_well() -> None:
+    wants: dict[str, Any] = {"provisioned_concurrency": 2, "account_concurrency": 150}
+    found = look_at_concurrency(150, 101, asks=True, **wants)
+    assert found.level is Level.BLOCKS
+    assert "2 environments are to be kept awake, 1 can be" in found.says
+    assert "leave curtain:provisioned_concurrency out" in found.do
+    assert look_at_concurrency(150, 102, **wants).level is Level.OK
 
 
 def test_more_concurrency_is_promised_than_there_is() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,8 +21,10 @@ from infra.doctor.tools import CDK_VERSION, cdk, images
 from infra.doctor.wanted import Model, Wanted, read_wanted
 from lambda_image.engine.bundle.manifest import MANIFEST
 from lambda_image.engine.convert.catalog import Entry, load_catalog
+from prologue.world import WORLDS
 from tests.doctor_house import application, program, stubbed, text
 from tests.hub import COMMIT, FakeHub, fake_hub
+from tests.image.build import demo_bundle
 
 SECRETS = {
     "HF_TOKEN": "hf_SECRETofTheHub",
@@ -98,6 +101,24 @@ def test_docker_without_buildx(path: Path) -> None:
     assert levels(images()) == {"Docker": Level.OK, "Docker buildx": Level.BLOCKS}
 
 
+@pytest.mark.parametrize(
+    ("server", "client", "level"),
+    [
+        ("20.10.24+dfsg1", "20.10.24+dfsg1", Level.BLOCKS),
+        ("29.1.0", "20.10.7", Level.BLOCKS),
+        ("22.06.0-beta.0", "29.1.0", Level.BLOCKS),
+        ("23.0.0", "23.0.0", Level.OK),
+        ("5.6.2", "5.6.2", Level.OK),  # podman behind docker's name
+    ],
+)
+def test_docker_is_new_enough(path: Path, server: str, client: str, level: Level) -> None:
+    answers = f'case "$3" in *Server*) echo {server};; *Client*) echo {client};; esac'
+    program(path, "docker", f'case "$1" in version) {answers};; buildx) echo there;; esac')
+    found = next(images())
+    assert found.level is level
+    assert ("23 or newer" in found.do) == (level is Level.BLOCKS)
+
+
 def test_docker_with_all_that_is_needed(path: Path) -> None:
     program(path, "docker", DOCKER)
     assert set(levels(images()).values()) == {Level.OK}
@@ -143,6 +164,30 @@ def test_the_size_of_a_bundle(
     model.bundle.mkdir(parents=True)
     monkeypatch.setattr(weights, "read_manifest", lambda folder: manifest(size))
     assert weights.bundle(model).level is level
+
+
+def test_a_world_that_has_changed_since_the_bundle_was_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = sorted(path.parent.name for path in WORLDS.glob("*/world.yaml"))
+    model = replace(wanted(tmp_path, "demo").models[0], bundle=demo_bundle())
+    monkeypatch.setattr(weights, "WORLDS", shutil.copytree(WORLDS, tmp_path / "worlds"))
+    assert [*weights.worlds(model, names)] == []
+    changed = tmp_path / "worlds" / names[0] / "world.yaml"
+    text = changed.read_text(encoding="utf-8")
+    changed.write_text(re.sub(r"^system: [|>]-?\n +", r"\g<0>It is a Monday. ", text, flags=re.M))
+    (found,) = weights.worlds(model, names)
+    assert (found.level, found.do) == (Level.TODO, "make model MODEL=demo")
+    assert found.says.startswith(f"{names[0]}: new, or changed")
+    incomplete = replace(model, bundle=shutil.copytree(model.bundle, tmp_path / "bundle"))
+    (incomplete.bundle / "tokenizer.json").unlink()
+    (found,) = weights.worlds(incomplete, names)
+    assert found.level is Level.BLOCKS
+    assert "tokenizer.json" in found.says
+    changed.write_text("name: [", encoding="utf-8")
+    (found,) = weights.worlds(model, names)
+    assert found.level is Level.BLOCKS
+    assert str(changed) in found.says
 
 
 def test_a_licence_without_a_token(hub: FakeHub) -> None:
@@ -271,12 +316,9 @@ def test_the_command_fails_if_anything_blocks(path: Path, tmp_path: Path) -> Non
     assert "would stop the deploy" in done.output
 
 
-def test_the_command_succeeds_if_nothing_blocks(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_succeeds_if_nothing_blocks(path: Path, tmp_path: Path) -> None:
     program(path, "docker", DOCKER)
-    (tmp_path / "demo").mkdir()
-    monkeypatch.setattr(weights, "read_manifest", lambda folder: manifest(1000))
+    (tmp_path / "demo").symlink_to(demo_bundle())
     arguments = ["--no-network", "--model", "demo", "-c", f"curtain:bundles={tmp_path}"]
     done = CliRunner().invoke(application(main), arguments)
     assert done.exit_code == 0, done.output

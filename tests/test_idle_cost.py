@@ -98,14 +98,16 @@ def test_only_queues_are_asked_all_the_time() -> None:
 
 
 def test_environments_kept_awake() -> None:
-    always = Options(provisioned_concurrency=2, memory_mb=10_240)
+    always = Options(provisioned_concurrency=2, memory_mb=10_240, account_concurrency=1000)
     # 2 x 10 GB x 730 h x 3600 s x 0.0000033334
     assert cost(PLAIN, always) - cost(PLAIN) == pytest.approx(175.203504)
 
 
 def test_environments_kept_awake_in_announced_hours() -> None:
     evening = Hours(days=("FRI", "SAT"), start="19:30", end="22:00")
-    announced = Options(provisioned_concurrency=1, memory_mb=10_240, provisioned_hours=(evening,))
+    announced = Options(
+        provisioned_concurrency=1, memory_mb=10_240, account_concurrency=1000, provisioned_hours=(evening,)
+    )
     # 5 hours a week are 5 / 7 x 365 / 12 = 21.7262 a month; 10 GB at 0.0000033334 a second.
     assert cost(PLAIN, announced) - cost(PLAIN) == pytest.approx(21.7261905 * 3600 * 10 * 0.0000033334)
 

@@ -13,7 +13,6 @@ import pytest
 from pydantic import ValidationError
 
 from local.options import REPOSITORY
-from prologue.tickets import code as code_command
 from prologue.tickets.requests import viewer_of
 from prologue.tickets.secret import SecretAway, read_secret
 from prologue.tickets.settings import TicketSettings, limits
@@ -282,22 +281,13 @@ def secret_arn(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield made["ARN"]
 
 
-def test_the_secret_is_read_from_secrets_manager_and_its_code_printed(
-    secret_arn: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+def test_the_secret_is_read_from_secrets_manager_and_told_to_nobody(
+    secret_arn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     assert read_secret(settings(secret_arn=secret_arn)) == secret()
-    monkeypatch.setattr("sys.argv", ["code", secret_arn])
-    code_command.main()
-    assert capsys.readouterr().out == f"{CODE}\n"
     with pytest.raises(SecretAway, match="can't be read"):
         read_secret(settings(secret_arn=secret_arn[:-1]))
-    monkeypatch.setattr("sys.argv", ["code", secret_arn[:-1]])
-    with pytest.raises(SystemExit, match="can't be read"):
-        code_command.main()
     assert KEY not in caplog.text
     assert CODE not in caplog.text
 

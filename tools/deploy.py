@@ -1,16 +1,20 @@
-"""`make deploy MODEL=…`: packs the model, asks the doctor, says what it will cost, and deploys."""
+"""`make deploy MODEL=…`: packs the model, asks the doctor, says what it will cost, deploys, and takes the
+images away that are replaced."""
 
 import subprocess
 import sys
 from typing import Annotated
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.context import OptionsError
+from infra.context import PREFIX, OptionsError
 from infra.doctor.wanted import Wanted, parse_context, read_wanted
 from lambda_image.engine.bundle.manifest import MANIFEST
-from tools.cdk import REPOSITORY, CliError, environment, run
-from tools.stack import Context
+from tools.cdk import REPOSITORY, environment, run
+from tools.images import NotRemoved, gc, images_of, remove_unused
+from tools.npm import NpmError
+from tools.stack import Context, deployed_as
 from tools.weights import ERRORS, bring
 
 ASSEMBLY = REPOSITORY / "cdk.out"
@@ -18,15 +22,21 @@ NEXT = """
 Next:{code}
     {admitted}make chat URL={url}{signed}
     {admitted}make smoke URL={url}{signed}     # five minutes that prove the whole house
-    make logs        # what the functions say
-    make destroy     # takes everything away"""
+    make logs{where}        # what the functions say
+    make destroy{where}     # takes everything away"""
 CODE = """
-    make code        # what the page at PageUrl asks for"""
-ADMITTED = {"access-code": "CODE=$(make -s code) ", "jwt": "TOKEN=... "}
+    make code{where}        # what the page at PageUrl asks for"""
+ADMITTED = {"access-code": "CODE=$(make -s code{where}) ", "jwt": "TOKEN=... "}
+BLOCKED = """
+The doctor stops the deploy before anything is sent. Mend what it says; or, if you know better:
+    make deploy … ARGS="--no-doctor …"     # with the rest as it was"""
+FAILED = """
+The deploy failed; what it says above tells why. When that is mended, make deploy goes on. Or:
+    make destroy{where}     # takes away what was made so far, images too"""
 
 
 def deploy(wanted: Wanted, given: list[str], *, doctor: bool, yes: bool) -> int:
-    """`given`: `-c KEY=VALUE ...`. Returns the exit status of what failed, or 0. Raises CliError, and what
+    """`given`: `-c KEY=VALUE ...`. Returns the exit status of what failed, or 0. Raises NpmError, and what
     `bring` raises."""
     for model in wanted.models:
         if not (model.bundle / MANIFEST).exists() and (
@@ -34,6 +44,7 @@ def deploy(wanted: Wanted, given: list[str], *, doctor: bool, yes: bool) -> int:
         ):
             return status
     if doctor and (status := _module("infra.doctor", *given)):
+        print(BLOCKED)
         return status
     options = wanted.options
     if status := run("synth", "--quiet", "--output", str(ASSEMBLY), "--no-notices", *given):
@@ -44,18 +55,47 @@ def deploy(wanted: Wanted, given: list[str], *, doctor: bool, yes: bool) -> int:
     if streamed:  # before the functions that read them, or, the first time, after the bucket
         bring(wanted)
     region = {"AWS_REGION": options.region} if options.region else {}
+    where, before = _where(given), _images(wanted)
     status = run("deploy", options.stack, "--app", str(ASSEMBLY), "--no-notices", *asking, **region)
     if status:
+        print(FAILED.format(where=where))
         return status
     if streamed:
         print(
             "\nThe stack is there; its weights follow (python -m tools.weights sends them too).", flush=True
         )
         bring(wanted, prunes=True)
+    _remove(wanted, before)
     url, signed = ("WebSocketUrl", " IAM=1") if options.auth == "iam" else ("PageUrl", "")
-    code = CODE if options.auth == "access-code" else ""
-    print(NEXT.format(code=code, admitted=ADMITTED.get(options.auth, ""), url=url, signed=signed))
+    code = CODE.format(where=where) if options.auth == "access-code" else ""
+    admitted = ADMITTED.get(options.auth, "").format(where=where)
+    print(NEXT.format(code=code, admitted=admitted, url=url, signed=signed, where=where))
     return 0
+
+
+def _where(given: list[str]) -> str:
+    """How the commands that come after find the same stack."""
+    place = tuple(f"{PREFIX}{option}=" for option in ("region", "stack"))
+    told = [f"-c {pair}" for pair in given if pair.startswith(place)]
+    return f' ARGS="{" ".join(told)}"' if told else ""
+
+
+def _images(wanted: Wanted) -> set[str]:
+    """Of the stack as it is. Whoever may not look can deploy all the same."""
+    try:
+        return images_of(deployed_as(wanted))
+    except (ClientError, BotoCoreError):
+        return set()
+
+
+def _remove(wanted: Wanted, before: set[str]) -> None:
+    """Takes away those of `before` that were replaced: no rollback asks for them any more."""
+    deployed = deployed_as(wanted)
+    try:
+        if count := remove_unused(deployed.session, before - images_of(deployed)):
+            print(f"\nimages of the deploy before, which nobody uses any more, are deleted: {count}")
+    except (NotRemoved, ClientError, BotoCoreError) as error:
+        print(f"\nimages of the deploy before are left, and cost: {error}\n    {gc(deployed.region)}")
 
 
 def _module(name: str, *arguments: str) -> int:
@@ -75,7 +115,7 @@ def main(
         wanted = read_wanted(named)
         given = [part for key, value in named.items() for part in ("-c", f"{key}={value}")]
         status = deploy(wanted, given, doctor=doctor, yes=yes)
-    except (OptionsError, CliError, *ERRORS) as error:
+    except (OptionsError, NpmError, *ERRORS) as error:
         sys.exit(f"curtain: {error}")
     raise typer.Exit(status)
 

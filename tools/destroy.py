@@ -1,58 +1,68 @@
-"""`make destroy`: `cdk destroy`, and the images that only the destroyed functions used.
-
-CDK keeps every image it ever pushed in the account's asset repository, where ECR asks $0.10 a GB a month.
-"""
+"""`make destroy`: `cdk destroy`, and the images that only the destroyed functions used."""
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.context import OptionsError
-from tools.cdk import CliError, empty_app, run
-from tools.stack import Context, Deployed, find
+from infra.idle_prices import idle_prices
+from tools.cdk import empty_app, run
+from tools.images import NotRemoved, gc, images_left, images_of, remove_unused
+from tools.npm import NpmError
+from tools.stack import ELSEWHERE, Context, Deployed, NotDeployed, find
 
-if TYPE_CHECKING:
-    from mypy_boto3_lambda import LambdaClient
+KEPT = ("Retain", "RetainExceptOnCreate")  # CloudFormation's deletion policies that leave what there is
 
 
 def destroy(deployed: Deployed) -> int:
-    """Returns the CLI's exit status. Raises CliError, botocore's errors."""
-    functions = deployed.session.client("lambda")
-    images = {uri for name in deployed.functions() if (uri := _image(functions, name))}
-    app = empty_app(deployed.name)
-    region = {"AWS_REGION": deployed.session.region_name} if deployed.session.region_name else {}
-    if status := run("destroy", deployed.name, "--force", "--app", app, "--no-notices", **region):
-        return status
-    others = [one["FunctionName"] for page in _pages(functions) for one in page["Functions"]]
-    images -= {uri for name in others if (uri := _image(functions, name))}
-    for uri in sorted(images):
-        _remove(deployed, uri)
-    print(f"{deployed.name} is gone, and {len(images)} images that only it used.")
+    """Returns the CLI's exit status. A second try goes on where the first one stopped.
+
+    Raises NotDeployed if neither the stack nor an image of it is there, NotRemoved, NpmError, botocore's
+    errors.
+    """
+    images = images_of(deployed) | images_left(deployed)
+    if deployed.stack is not None:
+        arguments = (deployed.name, "--force", "--app", empty_app(deployed.name), "--no-notices")
+        if status := run("destroy", *arguments, AWS_REGION=deployed.region):
+            return status
+    removed = remove_unused(deployed.session, images)
+    if deployed.stack is None and not removed:
+        raise NotDeployed(
+            f"there is no stack {deployed.name} in {deployed.region}, and no image of it: nothing was taken "
+            f"away. If it lives elsewhere, say so: make destroy {ELSEWHERE}"
+        )
+    print(f"{deployed.name} is gone, and with it the images that only it used: {removed}.")
     print(
-        "What `cdk bootstrap` made is left; `.venv/bin/python -m tools.cdk gc --unstable=gc` takes images of "
-        "earlier deploys out of it."
+        f"What `cdk bootstrap` made is left. `{gc(deployed.region)}` takes out of it what failed updates "
+        "had pushed, and all else that no stack of the account uses."
     )
     return 0
 
 
-def _pages(functions: "LambdaClient") -> Any:
-    return functions.get_paginator("list_functions").paginate()
+def kept(deployed: Deployed) -> list[str]:
+    """What stays when the stack goes, a line for each, with what it costs. Raises botocore's errors."""
+    if deployed.stack is None:
+        return []
+    resources, costs = deployed.resources(), _costs()
+    found = [
+        (resources[name], resource["Type"])
+        for name, resource in deployed.template().get("Resources", {}).items()
+        if resource.get("DeletionPolicy") in KEPT and name in resources
+    ]
+    return [f"{kind} {name}: {costs.get(kind, 'costs nothing')}" for name, kind in sorted(found)]
 
 
-def _image(functions: "LambdaClient", name: str) -> str | None:
-    """The address of the image that a function runs, by the name it was deployed under."""
-    code: Any = functions.get_function(FunctionName=name).get("Code", {})
-    uri: str | None = code.get("ImageUri")
-    return uri
-
-
-def _remove(deployed: Deployed, uri: str) -> None:
-    """`uri`: ACCOUNT.dkr.ecr.REGION.amazonaws.com/REPOSITORY:TAG"""
-    repository, _, tag = uri.partition("/")[2].rpartition(":")
-    ecr = deployed.session.client("ecr")
-    ecr.batch_delete_image(repositoryName=repository, imageIds=[{"imageTag": tag}])
+def _costs() -> Mapping[str, str]:
+    prices = idle_prices()
+    return {
+        "AWS::SecretsManager::Secret": f"${prices.secret_month:.2f} a month",
+        "AWS::S3::Bucket": f"${prices.stored_gb_month:.3f} a GB and month",
+        "AWS::DynamoDB::GlobalTable": "by the GB",
+        "AWS::Logs::LogGroup": "by the GB",
+    }
 
 
 def main(
@@ -62,10 +72,15 @@ def main(
     """Removes the deployed stack, and what it cost."""
     try:
         deployed = find(context)
-        if not yes:
-            typer.confirm(f"Remove {deployed.name}, its stories and its page for good?", abort=True)
+        stays = kept(deployed)
+        if stays:
+            print(f"These stay when {deployed.name} goes (removal: retain), for you to remove:")
+            print(*(f"    {line}" for line in stays), sep="\n", flush=True)
+        if deployed.stack and not yes:
+            asked = "and all but these" if stays else "its stories and its page"
+            typer.confirm(f"Remove {deployed.name} in {deployed.region}, {asked}, for good?", abort=True)
         status = destroy(deployed)
-    except (OptionsError, CliError, ClientError, BotoCoreError) as error:
+    except (OptionsError, NotDeployed, NotRemoved, NpmError, ClientError, BotoCoreError) as error:
         sys.exit(f"curtain: {error}")
     raise typer.Exit(status)
 

@@ -9,7 +9,7 @@ class Level(StrEnum):
 
     OK = "ok"
     TODO = "to do"  # the deploy goes through, but something is slower, smaller or unsure
-    BLOCKS = "blocks"  # the deploy would fail
+    BLOCKS = "blocks"  # the deploy would fail, or so likely that gigabytes shouldn't be sent for it
 
 
 @dataclass(frozen=True, kw_only=True)

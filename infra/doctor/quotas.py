@@ -12,7 +12,7 @@ from infra.context import PREFIX
 from infra.doctor.account import Aws, asked
 from infra.doctor.finding import Finding, blocks, ok, todo
 from infra.doctor.wanted import Wanted
-from infra.options import LIGHT_ROOM
+from infra.options import LIGHT_ROOM, NEVER_RESERVED, Options
 from lambda_image.engine.convert.catalog import MEMORY_LIMIT_MB, load_catalog
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 MEMORY, CONCURRENCY, NETWORK = "Lambda memory", "Lambda concurrency", "Lambda bandwidth"
 FRESH_MEMORY_MB = 3008  # at most in a new account: Lambda's docs say "reduced", many reports say how much
 ESTABLISHED = 1000  # concurrent executions, Lambda's default quota; a new account has fewer, often 10
-NEVER_RESERVED = 100  # environments that Lambda keeps for functions that reserve none
 BANDWIDTH = "Network bandwidth per execution environment"  # opt-in since 2026-08, no charge
 BANDWIDTH_MBPS = 3000  # the most that can be asked for
 CONSOLE = "Service Quotas → AWS services → AWS Lambda"
@@ -62,11 +61,13 @@ def memory(aws: Aws, wanted: Wanted) -> Finding:
         )
     concurrent = client.get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
     if concurrent < ESTABLISHED:
-        return todo(
+        return blocks(
             MEMORY,
-            f"likely {FRESH_MEMORY_MB:,} MB at most, {needs:,} are wanted: AWS tells nobody before a deploy, "
-            f"but an account that may run {concurrent} functions at once looks new, and new ones stop there",
-            _case(aws.region, FRESH_MEMORY_MB),
+            f"most likely {FRESH_MEMORY_MB:,} MB at most, {needs:,} are wanted: an account that may run "
+            f"{concurrent} functions at once looks new, and new ones stop there. AWS says so only when the "
+            "image has been sent and the function is made, and everything is rolled back",
+            f"{_case(aws.region, FRESH_MEMORY_MB)}. If AWS has given this account more already, go on with "
+            'make deploy ARGS="--no-doctor": once a function has it, the doubt is gone',
         )
     return ok(MEMORY, f"nothing speaks against {needs:,} MB (for sure AWS tells only in the deploy)")
 
@@ -101,7 +102,8 @@ def _case(region: str | None, limit: int) -> str:
 
 
 def concurrency(aws: Aws, wanted: Wanted) -> Finding:
-    """How many listeners the models can serve at once, and whether as much as wanted can be reserved."""
+    """How many listeners the models can serve at once, and whether as much as wanted can be reserved, or
+    kept awake."""
     options, models = wanted.options, len(wanted.models)
     account = aws.lambda_().get_account_settings()["AccountLimit"]
     limit, unreserved = account["ConcurrentExecutions"], account["UnreservedConcurrentExecutions"]
@@ -110,13 +112,18 @@ def concurrency(aws: Aws, wanted: Wanted) -> Finding:
         f"{CONSOLE} → Concurrent executions → Request increase, to {ESTABLISHED}; or: {REQUEST} L-B99A9384 "
         f"--desired-value {ESTABLISHED}"
     )
-    if wanted.reserved > reservable:
+    if wanted.taken > reservable and wanted.taken > (reservable := reservable + _reserved_by(aws, options)):
+        name, to_do, instead = (
+            ("reserved", "reserved", "slots keep to the capacity then")
+            if options.reserved_concurrency
+            else ("provisioned", "kept awake", "the first words wait for a start then")
+        )
         return blocks(
             CONCURRENCY,
-            f"{wanted.reserved} environments are to be reserved, {reservable} can be: of this account's "
+            f"{wanted.taken} environments are to be {to_do}, {reservable} can be: of this account's "
             f"{limit:,}, Lambda keeps {NEVER_RESERVED} for all other functions, and {limit - unreserved} are "
             "reserved already",
-            f"leave {PREFIX}reserved_concurrency out (slots keep to the capacity then), or {raise_it}",
+            f"leave {PREFIX}{name}_concurrency out ({instead}), or {raise_it}",
         )
     if options.account_concurrency > limit:
         return blocks(
@@ -144,6 +151,23 @@ def concurrency(aws: Aws, wanted: Wanted) -> Finding:
         CONCURRENCY,
         f"{limit:,} functions at once, of which {reservable:,} can be reserved: {serves} listeners at a time "
         "for each model, as wanted",
+    )
+
+
+def _reserved_by(aws: Aws, options: Options) -> int:
+    """What the stack's functions have reserved already: a deploy over it doesn't need that twice."""
+    client, pages = aws.lambda_(), aws.cloudformation().get_paginator("list_stack_resources")
+    try:
+        found = [
+            one for page in pages.paginate(StackName=options.stack) for one in page["StackResourceSummaries"]
+        ]
+    except ClientError:  # the usual case: no such stack
+        return 0
+    there = [one for one in found if one["ResourceStatus"] not in ("CREATE_FAILED", "DELETE_COMPLETE")]
+    names = [one["PhysicalResourceId"] for one in there if one["ResourceType"] == "AWS::Lambda::Function"]
+    return sum(
+        client.get_function_concurrency(FunctionName=name).get("ReservedConcurrentExecutions", 0)
+        for name in names
     )
 
 

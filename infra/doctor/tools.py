@@ -14,6 +14,10 @@ CDK = (
 )
 PIP = ".venv/bin/pip"
 PATIENCE_S = 30
+# Docker's first release whose `docker build` is buildx, and whose engine knows named build contexts.
+OLDEST_DOCKER = 23
+# Its releases were numbered by years from this one on. Others' (podman's, finch's) count from 1.
+FIRST_BY_YEAR = 17
 
 
 def run(*command: str) -> str | None:
@@ -50,6 +54,15 @@ def images() -> Iterator[Finding]:
             "(sudo usermod -aG docker $USER, then log in again)",
         )
         return
+    client = run(name, "version", "--format", "{{.Client.Version}}") or server
+    if old := [version for version in (client, server) if _too_old(version)]:
+        yield blocks(
+            "Docker",
+            f"version {old[0]} is too old: weights reach the image through a named build context, which it "
+            "doesn't know",
+            f"install Docker {OLDEST_DOCKER} or newer: https://docs.docker.com/engine/install/",
+        )
+        return
     yield ok("Docker", f"engine {server}")
     if run(name, "buildx", "version") is None:
         yield blocks(
@@ -61,6 +74,11 @@ def images() -> Iterator[Finding]:
     # Whatever the Dockerfile runs, runs on the builder's own CPU: no platform of its is asked for.
     yield ok("Docker buildx", "there; it builds arm64 on any machine")
     yield _attestations()
+
+
+def _too_old(version: str) -> bool:
+    major = version.partition(".")[0]
+    return major.isdecimal() and FIRST_BY_YEAR <= int(major) < OLDEST_DOCKER
 
 
 def _attestations() -> Finding:

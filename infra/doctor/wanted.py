@@ -50,9 +50,10 @@ class Wanted:
         return max(model.memory_mb for model in self.models)
 
     @property
-    def reserved(self) -> int:
-        """Environments that are reserved in all."""
-        return (self.options.reserved_concurrency or 0) * len(self.models)
+    def taken(self) -> int:
+        """Environments that all models together reserve, or keep awake where they reserve none."""
+        options = self.options
+        return (options.reserved_concurrency or options.provisioned_concurrency) * len(self.models)
 
 
 def read_wanted(given: Mapping[str, str], settings: Path = SETTINGS) -> Wanted:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from infra.doctor.finding import Finding, Level, blocks, ok, todo
@@ -10,8 +10,12 @@ from infra.doctor.tools import docker, run
 from infra.doctor.wanted import Model, Wanted
 from lambda_image.engine.bundle.manifest import WEIGHTS, read_manifest
 from lambda_image.engine.convert.catalog import Entry
+from lambda_image.engine.convert.finish import editions, fixed_ids
 from lambda_image.engine.convert.hub import AccessError, FetchError, check_access
-from lambda_image.engine.errors import BundleError
+from lambda_image.engine.convert.reuse import holds
+from lambda_image.engine.errors import BundleError, EngineError
+from lambda_image.engine.text.tokens import ChatTokenizer
+from prologue.world import WORLDS, WorldError
 
 IMAGE_LIMIT = 10 * 2**30  # bytes, uncompressed: Lambda's docs
 BESIDE_WEIGHTS = 450_000_000  # bytes of an image besides weights: the most that docs/image.md aims at
@@ -24,15 +28,16 @@ def weights(wanted: Wanted, *, network: bool = True) -> Iterator[Finding]:
     for model in wanted.models:
         found = bundle(model)
         yield found
-        if found.level is not Level.OK and model.entry is not None:
+        if found.level is Level.OK:
+            yield from worlds(model, wanted.options.worlds)
+        elif model.entry is not None:
             yield licence(model.entry, network=network)
     yield disk(wanted)
 
 
 def bundle(model: Model) -> Finding:
     """Whether `make model` has been run, for this version of the engine, and Lambda takes what came of it."""
-    about = f"Bundle of {model.name}"
-    make = f"make model MODEL={model.name}" + ("" if model.entry else " SOURCE=folder-or-repository")
+    about, make = f"Bundle of {model.name}", _make(model)
     if not model.bundle.exists():
         return blocks(about, "not built yet", make)
     try:
@@ -47,6 +52,30 @@ def bundle(model: Model) -> Finding:
             "take a smaller model (docs/models.md)",
         )
     return ok(about, f"{size / 1e9:.3f} GB" + (" in the image, its weights in S3" if model.streamed else ""))
+
+
+def worlds(model: Model, names: Sequence[str]) -> Iterator[Finding]:
+    """Says so where a world is new, or has changed, since the bundle was packed. What is damaged blocks."""
+    about = f"Worlds in the bundle of {model.name}"
+    try:
+        manifest, tokenizer = read_manifest(model.bundle), ChatTokenizer.load(model.bundle)
+        fixed = {
+            edition: fixed_ids(world, tokenizer)[: manifest.context_length]
+            for edition, world in editions([WORLDS / name for name in names])
+        }
+    except WorldError as error:
+        yield blocks(about, str(error), "mend it (docs/worlds.md)")
+        return
+    except EngineError as error:
+        yield blocks(about, str(error), _make(model))
+        return
+    if old := [edition for edition, ids in fixed.items() if not holds(manifest, {edition: ids})]:
+        says = f"{', '.join(old)}: new, or changed since it was packed; stories there begin seconds later"
+        yield todo(about, says, _make(model))
+
+
+def _make(model: Model) -> str:
+    return f"make model MODEL={model.name}" + ("" if model.entry else " SOURCE=folder-or-repository")
 
 
 def licence(entry: Entry, *, network: bool = True) -> Finding:

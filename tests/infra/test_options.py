@@ -1,19 +1,80 @@
 """Options: what is taken, and what is said of the others."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from infra.context import OptionsError, read_options
 from infra.hours import Hours
-from infra.options import Options
+from infra.options import BUILD_ARGS, Options
 from infra.warnings import warnings_of
 from lambda_image.engine.convert.catalog import load_catalog
-from tests.infra.combinations import ISSUER
+from tests.infra.combinations import CERTIFICATE, HOURS, ISSUER
 
-DEPLOY = Path(__file__).parents[2] / "docs" / "deploy.md"
+REPOSITORY = Path(__file__).parents[2]
+DEPLOY, DOCKERFILE = REPOSITORY / "docs" / "deploy.md", REPOSITORY / "lambda_image" / "Dockerfile"
+
+WORDS = [
+    "",
+    "none",
+    "always",
+    "true",
+    "new",
+    "19:30-23:00",
+    "{",
+    "[1]",
+    '{"id": 1}',
+    "9" * 5000,
+    "-1",
+    "1,,2",
+]
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(WORDS)
+KEYS = st.text(max_size=5) | st.sampled_from(["int", "Vpc", "[key]", "id", "demo", "start"])
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=6,
+)
+WHOLE: dict[str, Any] = {
+    "memory_mb": {"llama3.1-8b": 8192},
+    "auth": "jwt",
+    "jwt": ISSUER,
+    "allowed_origins": ["https://a.example.org"],
+    "domain": {
+        "name": "a.example.org",
+        "certificate_arn": CERTIFICATE,
+        "hosted_zone": {"id": "Z1", "name": "example.org"},
+    },
+    "vpc": {"id": "vpc-1", "subnets": ["subnet-1"], "security_groups": ["sg-1"]},
+    "provisioned_concurrency": 1,
+    "account_concurrency": 1000,
+    "provisioned_hours": HOURS,
+    "build_args": {"BASE": "x"},
+}
+PARTS: list[tuple[str | int, ...]] = [
+    ("memory_mb", "llama3.1-8b"),
+    ("jwt", "issuer"),
+    ("jwt", "audience"),
+    ("allowed_origins", 0),
+    ("domain", "name"),
+    ("domain", "certificate_arn"),
+    ("domain", "hosted_zone"),
+    ("domain", "hosted_zone", "name"),
+    ("vpc", "subnets"),
+    ("vpc", "subnets", 0),
+    ("vpc", "security_groups"),
+    ("provisioned_hours", 0),
+    ("provisioned_hours", 0, "days"),
+    ("provisioned_hours", 0, "days", 0),
+    ("provisioned_hours", 0, "start"),
+    ("provisioned_hours", 0, "timezone"),
+    ("build_args", "BASE"),
+]
 
 
 def read(**options: Any) -> Options:
@@ -24,6 +85,15 @@ def refusal(**options: Any) -> str:
     with pytest.raises(OptionsError) as refused:
         read(**options)
     return str(refused.value)
+
+
+def refused(**options: Any) -> str | None:
+    """What is said of them, or nothing where they are taken."""
+    try:
+        read(**options)
+    except OptionsError as error:
+        return str(error)
+    return None
 
 
 def test_the_default_is_the_catalogs_model_with_its_memory() -> None:
@@ -40,6 +110,10 @@ def test_the_default_is_the_catalogs_model_with_its_memory() -> None:
         ("models", "demo, llama3.2-1b", ["demo", "llama3.2-1b"]),
         ("models", '["demo"]', ["demo"]),
         ("allowed_origins", "", []),
+        ("allowed_origins", "none", []),
+        ("provisioned_hours", "none", []),
+        ("build_args", "none", {}),
+        ("memory_mb", "none", {}),
         ("capacity", "3", 3),
         ("memory_mb", "8192", 8192),
         ("memory_mb", '{"llama3.1-8b": 8192}', {"llama3.1-8b": 8192}),
@@ -64,7 +138,8 @@ def test_the_command_lines_text_means_what_cdk_json_would(name: str, text: str, 
         ({"models": "lama3.1-8b"}, "no model 'lama3.1-8b' in the catalog; did you mean llama3.1-8b"),
         ({"models": "demo,DEMO"}, "curtain:models: a model is named twice"),
         ({"models": "a b"}, "'a b' is no name of a model"),
-        ({"models": ""}, "curtain:models: tuple should have at least 1 item"),
+        ({"models": ""}, "curtain:models: list should have at least 1 item"),
+        ({"worlds": "hollow-skerry,hollow-skerry"}, "curtain:worlds: a world is named twice"),
         ({"worlds": "oz"}, "no world 'oz' under prologue/worlds; there are: emerald-city, hollow-skerry"),
         ({"memory_mb": 3008}, "curtain:memory_mb: llama3.1-8b needs 6400 to 10240 MB; given: 3008"),
         ({"memory_mb": 10241}, "needs 6400 to 10240 MB; given: 10241"),
@@ -72,6 +147,18 @@ def test_the_command_lines_text_means_what_cdk_json_would(name: str, text: str, 
             {"memory_mb": {"llama3.1-8b": "much"}},
             "curtain:memory_mb.llama3.1-8b: input should be a valid integer",
         ),
+        (
+            {"memory_mb": {"lama3.1-8b": 8192}},
+            "curtain:memory_mb: 'lama3.1-8b' is not in models, and no model 'lama3.1-8b' in the catalog; "
+            "did you mean llama3.1-8b",
+        ),
+        ({"memory_mb": {"llama3.1": 8192, "llama3.1-8b": 8192}}, "memory_mb: a model is named twice"),
+        ({"memory_mb": {"llama3.1-8b": 0}}, "curtain:memory_mb.llama3.1-8b: input should be greater than 0"),
+        (
+            {"build_args": {"BAES": "x"}},
+            "curtain:build_args: the Dockerfile asks for BASE, BUILD_BASE, TORCH",
+        ),
+        ({"build_args": "BASE=x"}, 'curtain:build_args: input should be an object: {"BASE": "…"}'),
         ({"capacity": 0}, "curtain:capacity: input should be greater than 0; given: 0"),
         ({"account_concurrency": 5}, "input should be greater than or equal to 10; given: 5"),
         ({"weights": "efs"}, "curtain:weights: input should be 'image' or 's3'; given: 'efs'"),
@@ -99,12 +186,42 @@ def test_the_command_lines_text_means_what_cdk_json_would(name: str, text: str, 
             "curtain:domain.certificate_arn: string should match pattern '^arn:aws:acm:us-east-1:",
         ),
         (
+            {
+                "domain": {
+                    "name": "notexample.org",
+                    "certificate_arn": CERTIFICATE,
+                    "hosted_zone": {"id": "Z1", "name": "example.org"},
+                }
+            },
+            "curtain:domain: notexample.org is not in the hosted_zone example.org; given: {",
+        ),
+        ({"domain": "a.org"}, 'curtain:domain: input should be an object: {"name": "…", "certificate_arn"'),
+        (
+            {"provisioned_hours": "19:30-23:00"},
+            'curtain:provisioned_hours.0: input should be an object: [{"start"',
+        ),
+        ({"provisioned_hours": "always"}, "or leave it out, which is always; given: 'always'"),
+        (
+            {"provisioned_concurrency": 3},
+            "curtain:provisioned_concurrency: at most 2, as many listeners as each",
+        ),
+        (
+            {"provisioned_concurrency": 5, "capacity": 1, "account_concurrency": 1000},
+            "curtain:provisioned_concurrency: at most 1, as many listeners as each",
+        ),
+        (
+            {"provisioned_concurrency": 1},
+            "curtain:provisioned_concurrency: Lambda keeps 100 of an account's concurrency for everything "
+            "else, and of account_concurrency 10 9 would be left. Leave it out (the first words wait",
+        ),
+        (
             {"provisioned_hours": [{"start": "19", "end": "20:00"}]},
             "curtain:provisioned_hours.0.start: string",
         ),
         (
             {
                 "provisioned_concurrency": 1,
+                "account_concurrency": 1000,
                 "provisioned_hours": [{"start": "19:00", "end": "20:00", "timezone": "Oz"}],
             },
             "no time zone 'Oz'; such as Europe/Berlin or UTC",
@@ -119,7 +236,7 @@ def test_the_command_lines_text_means_what_cdk_json_would(name: str, text: str, 
         ),
         (
             {"reserved_concurrency": 2, "capacity": 4, "account_concurrency": 1000},
-            "curtain:reserved_concurrency: at least 4, which capacity and provisioned_concurrency promise",
+            "curtain:reserved_concurrency: at least 4, which capacity promises; given: 2",
         ),
         (
             {"models": "demo,smollm2-135m,smollm2-360m,smollm2-1.7b,qwen3-1.7b,qwen2.5-1.5b"},
@@ -138,6 +255,40 @@ def test_every_mistake_is_told_at_once() -> None:
     assert refusal(capacity=0, auth="?", worlds="oz").count("\n") == 2
 
 
+def test_one_mistake_is_told_once() -> None:
+    """Not also that nothing is left of a list whose only member is wrong, nor what else would do."""
+    for options in (
+        {"provisioned_hours": [{"days": ["XXX"], "start": "19:30", "end": "23:00"}]},
+        {"vpc": [1]},
+        {"memory_mb": [1]},
+    ):
+        assert "\n" not in refusal(**options)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(name=st.sampled_from(sorted(Options.model_fields)), value=VALUES)
+def test_whatever_is_given_is_taken_or_refused_in_lines_that_name_it(name: str, value: Any) -> None:
+    told = refused(**{name: value})
+    if told is not None:
+        assert all(line.startswith("curtain:") and len(line) > len("curtain:: ") for line in told.split("\n"))
+        assert name in told
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(path=st.sampled_from(PARTS), value=VALUES)
+def test_a_part_of_an_option_that_is_wrong_is_named(path: tuple[str | int, ...], value: Any) -> None:
+    """In the full set of options one part becomes something else."""
+    options = json.loads(json.dumps(WHOLE))
+    where: Any = options
+    for step in path[:-1]:
+        where = where[step]
+    where[path[-1]] = value
+    told = refused(**options)
+    if told is not None:
+        assert all(line.startswith("curtain:") for line in told.split("\n"))
+        assert str(path[0]) in told
+
+
 def test_a_model_of_ones_own_says_its_memory() -> None:
     assert "or give its memory_mb" in refusal(models="my-tale-3b")
     assert read(models="my-tale-3b", memory_mb={"my-tale-3b": 4096}).memory_of("my-tale-3b") == 4096
@@ -145,6 +296,27 @@ def test_a_model_of_ones_own_says_its_memory() -> None:
 
 def test_torchchats_names_are_understood() -> None:
     assert read(models="Llama3.1").models == ("llama3.1-8b",)
+    assert read(models="Llama3.1", memory_mb={"Llama3.1": 8192}).memory_of("llama3.1-8b") == 8192
+
+
+@pytest.mark.parametrize("name", ["example.org", "tales.example.org"])
+def test_the_pages_name_is_in_its_zone(name: str) -> None:
+    zone = {"id": "Z1", "name": "example.org"}
+    domain = read(domain={"name": name, "certificate_arn": CERTIFICATE, "hosted_zone": zone}).domain
+    assert domain is not None
+    assert domain.name == name
+
+
+def test_a_reservation_has_room_for_what_is_kept_awake() -> None:
+    options = {"provisioned_concurrency": 2, "account_concurrency": 102}
+    assert read(**options).provisioned_concurrency == 2
+    assert read(**options, reserved_concurrency=2).reserved_concurrency == 2
+    assert "102 98 would be left" in refusal(**options, models="demo,smollm2-135m")
+
+
+def test_the_dockerfile_asks_for_what_may_be_given() -> None:
+    asked = re.findall(r"^ARG (\w+)", DOCKERFILE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {name for name in asked if not name.startswith("TARGET")} == set(BUILD_ARGS)
 
 
 def test_the_accounts_limit_leaves_the_light_function_its_room() -> None:
@@ -157,7 +329,8 @@ def test_the_accounts_limit_leaves_the_light_function_its_room() -> None:
 
 def test_what_is_allowed_but_dear_or_dangerous_is_warned_of() -> None:
     assert dict(warnings_of(read())) == {}
-    told = dict(warnings_of(read(auth="open", provisioned_concurrency=1, vpc="new", memory_mb=10_240)))
+    awake = {"provisioned_concurrency": 1, "account_concurrency": 1000}
+    told = dict(warnings_of(read(auth="open", vpc="new", memory_mb=10_240, **awake)))
     assert told.keys() == {"open", "provisioned", "vpc"}
     assert "$0.48 per address, $0.96 in all" in told["open"]
     assert "about $88 a month" in told["provisioned"]

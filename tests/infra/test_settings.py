@@ -1,6 +1,7 @@
 """The functions understand the environment that the stack gives them, and nothing of it is for nobody."""
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ from prologue.tickets.settings import TicketSettings
 from session.settings import Settings
 from tests.infra.combinations import ISSUER
 from tests.infra.synth import Resource, synth
+from tools.stack import find
 
 IMAGE = {"FAQ_DIR": "/opt/faq"}  # what the Dockerfile sets
 SEEN = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
 MODES: list[dict[str, Any]] = [
     {"auth": "access-code"},
     {"auth": "jwt", "jwt": ISSUER},
+    {"auth": "jwt", "jwt": ISSUER | {"audience": "a,b", "jwks_url": "https://keys.example.org/jwks.json"}},
     {"auth": "iam"},
     {"auth": "open", "allowed_origins": ["https://a.example.org", "https://b.example.org:8443"]},
 ]
@@ -36,7 +39,10 @@ def test_the_light_function_understands_its_environment(options: dict[str, Any])
     assert tickets.auth_mode == options["auth"]
     assert list(tickets.allowed_origins) == options.get("allowed_origins", [])
     assert bool(tickets.secret_arn) == (options["auth"] != "iam")
-    assert tickets.jwt_issuer == options.get("jwt", {}).get("issuer", "")
+    issuer = options.get("jwt", {})
+    assert tickets.jwt_issuer == issuer.get("issuer", "")
+    assert ",".join(tickets.jwt_audience) == issuer.get("audience", "")
+    assert tickets.jwt_jwks_url == issuer.get("jwks_url", "")
     _caps(settings)
     known = {name.upper() for kind in (LightSettings, TicketSettings) for name in kind.model_fields}
     assert environment.keys() - known == SEEN
@@ -57,6 +63,15 @@ def test_the_model_function_understands_its_environment() -> None:
     assert settings.model_name == "demo"
     _caps(settings)
     assert environment.keys() - {name.upper() for name in ModelSettings.model_fields} == SEEN
+
+
+def test_the_command_that_prints_the_code_finds_the_stack_in_its_region() -> None:
+    printed = _filled(synth().template["Outputs"]["AccessCode"]["Value"])
+    command = shlex.split(printed.replace("AWS::Region", "eu-west-1"))
+    assert command[:3] == [".venv/bin/python", "-m", "tools.code"]
+    assert command[3::2] == ["-c", "-c"]
+    found = find(command[4::2])
+    assert (found.name, found.region) == ("Curtain", "eu-west-1")
 
 
 def _caps(settings: Settings) -> None:
