@@ -131,7 +131,7 @@ def test_a_busy_office_is_said_and_asked_again(browser: Browser) -> None:
         greeted(doorway, page)
         page.unroute("**/ticket")
         doorway.stage.drop()  # the stage itself answers no POST: as if the office could not be reached
-        expect(page.get_by_role("alert")).to_contain_text("The ticket office can't be reached.")
+        expect(page.get_by_role("alert")).to_contain_text("can't be reached. It will be tried again.")
         page.route("**/ticket", doorway.exchange)
         greeted(doorway, page, resumed=True)
         expect(page.locator("#alert")).to_be_hidden()
@@ -147,6 +147,7 @@ def test_too_many_attempts_are_said_in_plain_words(browser: Browser) -> None:
         form.get_by_label("Access code").fill(CODE)
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert")).to_contain_text("too many attempts from this address")
+        expect(page.get_by_role("alert")).to_contain_text("tries again by itself in about 4 minutes")
 
 
 def test_a_token_comes_with_the_address_and_leaves_it(browser: Browser) -> None:
@@ -173,6 +174,32 @@ def test_a_token_that_is_not_taken_is_asked_for_again(browser: Browser) -> None:
             form.get_by_label("Token").fill(issuer.token(aud=AUDIENCE))
             page.keyboard.press("Enter")
             greeted(doorway, page)
+
+
+def test_a_token_that_is_too_long_is_forgotten_and_asked_for_again(browser: Browser) -> None:
+    with Issuer() as issuer:
+        house = house_of(issuer)
+        with at_the_door(browser, house, f"#token={'x' * 8_200}") as (page, doorway):
+            form = page.get_by_role("dialog", name="This house asks you to sign in")
+            expect(form.get_by_role("alert")).to_contain_text("too long: this house takes 8 KB at most")
+            assert page.evaluate("sessionStorage.getItem('curtain.token')") is None
+            form.get_by_label("Token").fill(issuer.token())
+            page.keyboard.press("Enter")
+            greeted(doorway, page)
+
+
+def test_a_kept_code_that_cannot_be_read_is_forgotten_and_asked_for_again(browser: Browser) -> None:
+    with at_the_door(browser, House()) as (page, doorway):
+        form = page.get_by_role("dialog", name="This house asks for a code")
+        expect(form).to_be_visible()
+        page.evaluate("localStorage.setItem('curtain.code', '\\ud800')")  # half a character: no UTF-8
+        page.reload()
+        expect(form.get_by_role("alert")).to_contain_text("could not read that")
+        assert page.evaluate("localStorage.getItem('curtain.code')") is None
+        form.get_by_label("Access code").fill(CODE)
+        page.keyboard.press("Enter")
+        greeted(doorway, page)
+        assert page.evaluate("localStorage.getItem('curtain.code')") == CODE
 
 
 def test_a_house_for_signed_requests_says_so(browser: Browser) -> None:

@@ -208,3 +208,36 @@ def test_a_narrator_who_cannot_be_woken_is_told_in_plain_words(page: Page, stage
     expect(page.get_by_role("alert")).to_contain_text("Press Try again, and say it once more.")
     page.get_by_role("button", name="Try again").click()
     stage.expect(Wake)
+
+
+def test_a_narrator_who_has_talked_enough_for_today_is_told_before_the_story(
+    page: Page, stage: PageStage
+) -> None:
+    reason = "The narrator has talked enough for today; back at 00:00 UTC."
+    stage.tell(line(0, "Who goes there?"), ModelStatus(name="demo", state="starting"))
+    stage.tell(ModelStatus(name="demo", state="resting", message=reason))
+    backstage = page.get_by_label("Behind the curtain", exact=True)
+    expect(backstage).to_be_visible()
+    expect(backstage).to_contain_text("The narrator is resting")
+    expect(backstage).to_contain_text(
+        f"{reason} What you answered is kept. Questions about Curtain are answered"
+    )
+    expect(page.get_by_role("status").first).to_have_text(reason)
+    expect(page.get_by_role("progressbar")).to_have_count(0)
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    stage.tell(ModelStatus(name="demo", state="resting"))  # awake a moment ago: nothing to be told
+    expect(backstage).to_be_hidden()
+
+
+def test_a_turn_for_which_nobody_is_woken_any_more_says_so(page: Page, stage: PageStage) -> None:
+    opened(stage, page)
+    turn_id = said(stage, page, "I knock.")
+    message = "The narrator has talked enough for today; back at 00:00 UTC."
+    stage.tell(
+        ErrorFrame(code="daily_cap", message=message, hint="The story goes on then."),
+        done(turn_id, 0, status="failed", finish_reason="daily_cap"),
+        ModelStatus(name="demo", state="resting", message=message),
+    )
+    expect(metrics(page)).to_have_text("the narrator had talked enough for today")
+    expect(page.get_by_role("alert")).to_contain_text(f"{message} The story goes on then.")
+    expect(page.get_by_label("Behind the curtain", exact=True)).to_be_hidden()

@@ -23,12 +23,13 @@ export class Backstage {
     const waking = model.state === "starting" || model.state === "loading";
     const failed = model.state === "failed";
     const full = model.state === "full";
-    this.#panel.hidden = !waking && !failed && !full && (begun || !prologue.whispers.length);
+    const rests = model.state === "resting" && Boolean(model.message) && !begun; // the day's model seconds are spent
+    this.#panel.hidden = !waking && !failed && !full && !rests && (begun || !prologue.whispers.length);
     this.#panel.classList.toggle("failed", failed);
     setText(byId("backstage-state"), full && queue ? queueText(queue) : stateText(model));
-    setText(byId("progress-text"), failed ? "" : progressText(model));
+    setText(byId("progress-text"), failed || rests ? "" : progressText(model));
     setText(byId("backstage-note"), noteText(model, begun));
-    this.#bar.hidden = failed || full;
+    this.#bar.hidden = failed || full || rests;
     if (loaded !== null || model.state === "ready") this.#bar.value = loaded ?? 1;
     else this.#bar.removeAttribute("value");
     byId("wake").hidden = !failed;
@@ -50,7 +51,7 @@ export class Backstage {
 
 function noteText({ state, message }, begun) {
   const next = begun ? "Your story is kept as it is." : "What you answered is kept.";
-  if (state === "failed") {
+  if (state === "failed" || (state === "resting" && message)) {
     return `${message ?? ""} ${next} Questions about Curtain are answered all the same.`.trim();
   }
   return state === "full" ? `The narrator comes to you as soon as someone leaves. ${next}` : "";

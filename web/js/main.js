@@ -19,6 +19,7 @@ import { forget, leave, recall, remember, retitle } from "./stories.js";
 import { applyWorld, lookOf } from "./theme.js";
 import { Tickets } from "./ticket.js";
 import { Transcript } from "./transcript.js";
+import { againText } from "./words.js";
 
 const CONFIG = "config.json";
 const TOO_LARGE = { message: "This is too large to be sent.", hint: "Send a shorter text." };
@@ -33,7 +34,7 @@ try {
   raise(await answer.json());
 } catch (error) {
   const message = `The page could not read its ${CONFIG} (${error.message}).`;
-  notices.alert({ message, hint: "Is the stage running? Start it, then load this page again." });
+  notices.alert({ message, hint: "Load it again; on your own machine, see that the stage is running." });
 }
 
 async function raise(config) {
@@ -59,7 +60,7 @@ async function raise(config) {
     changed: () => draw(),
     refused({ message, hint, again }) {
       turnedAway = Boolean(again);
-      if (again) notices.alert({ message, hint });
+      if (again) notices.alert({ message, hint: againText(again) || hint });
       else protocol.away = { kind: "refused", message, hint };
       draw();
     },

@@ -160,8 +160,9 @@ export class Protocol extends Wishes {
   #status(frame) {
     const before = this.house.model.state;
     this.house.status(frame);
-    const failed = frame.state === "failed" && before !== "failed";
-    return failed ? [announce("The narrator could not be woken. You can try again.")] : [];
+    if (frame.state === before) return [];
+    if (frame.state === "failed") return [announce("The narrator could not be woken. You can try again.")];
+    return frame.state === "resting" && frame.message ? [announce(frame.message)] : [];
   }
 
   #refused(frame) {

@@ -6,6 +6,9 @@ const PLACES = {
   jwt: { kept: "curtain.token", storage: () => sessionStorage, field: "token" }, // gone with the tab
 };
 const FRAGMENT = /^#(?:.*&)?(?:id_)?token=([^&]+)/; // where an OpenID issuer puts its token
+// The office's own words about these are for who writes requests; a reader gave a code or a token.
+const UNREADABLE = { 400: "The house could not read that.", 413: "That is too long: this house takes 8 KB at most." };
+const CAREFULLY = "Give exactly what you were given, or ask whoever runs this house.";
 const PATIENCE_MS = 10_000;
 const LATER_MS = 1_000;
 
@@ -44,10 +47,11 @@ export class Tickets {
       const shown = this.#place ? await this.#credential(complaint) : {};
       const { status, told, later } = await exchange(this.office, shown);
       if (told.ticket) return `${this.websocket}?t=${told.ticket}`;
-      const { message = "The ticket office can't be reached.", hint = "" } = told;
-      if (status !== 401) throw new NotAdmitted(message, hint, later);
+      const { message = "The ticket office can't be reached.", hint = later ? "It will be tried again." : "" } = told;
+      const unreadable = UNREADABLE[status];
+      if (!this.#place || !(unreadable || status === 401)) throw new NotAdmitted(message, hint, later);
       this.#keep(null);
-      complaint = `${message} ${hint}`;
+      complaint = unreadable ? `${unreadable} ${CAREFULLY}` : `${message} ${hint}`;
     }
   }
 

@@ -18,6 +18,7 @@ const ENDINGS = {
   gone: "cut short: nobody was listening",
   loop: "ended: it had begun to repeat itself",
   house_full: "the house was full: no place came free",
+  daily_cap: "the narrator had talked enough for today",
 };
 
 const STATUSES = { stopped: "stopped by you", failed: "failed", incomplete: "cut short" };
@@ -75,6 +76,12 @@ export function houseText({ saved }) {
   const energy = saved.energy_wh >= 0.0005 ? `${saved.energy_wh.toFixed(saved.energy_wh < 0.1 ? 3 : 1)} Wh` : "";
   const amounts = [seconds(saved.seconds), saved.cost_usd && dollars(saved.cost_usd), energy].filter(Boolean);
   return `${label} · saved ${amounts.join(", ")}`;
+}
+
+/** When the next try is due, `wait` ms from now; "" if that is soon. */
+export function againText(wait) {
+  const minutes = Math.ceil(wait / 60_000);
+  return minutes > 1 ? `This page tries again by itself in about ${minutes} minutes.` : "";
 }
 
 /** "today", "yesterday", "5 days ago" */
