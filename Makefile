@@ -80,7 +80,10 @@ image: $(VENV)/.native  ## build a function's image: [MODEL=demo] [ARCH=arm64|am
 		$(if $(filter prologue,$(FUNCTION)),,--build-context bundle="$$(realpath '$(LINK)')") \
 		--tag curtain-$(IMAGE) \
 		--file lambda_image/Dockerfile $(ARGS) .
-LINK = .cache/models/$(or $(MODEL),demo)
+# Where make model leaves it: the catalog knows models by other names too, one's own model has its own. Asked once.
+LINK = $(eval LINK := .cache/models/$(shell $(BIN)/python -c '$(FIND)' '$(or $(MODEL),demo)' 2>/dev/null \
+	|| echo '$(MODEL)' | tr A-Z a-z))$(LINK)
+FIND = import sys; from lambda_image.engine.convert.catalog import load_catalog; print(load_catalog().find(sys.argv[1]).name)
 IMAGE = $(or $(FUNCTION),model)$(if $(filter aten,$(KERNELS)),-aten)
 
 test-image: $(VENV)/.native  ## build the images for both architectures, run them as Lambda does, prove what they do

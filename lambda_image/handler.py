@@ -65,7 +65,9 @@ def lambda_handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if kind in ("about", "tell"):
         from lambda_image import direct
 
-        return direct.about(_model()) if kind == "about" else direct.tell(_model(), event, deadline=deadline)
+        if kind == "tell":
+            return direct.tell(_model(), event, deadline=deadline)
+        return direct.about(_model()) | {"memory_limit_mb": int(context.memory_limit_in_mb)}
     if kind != "serve":
         raise ValueError(f"unknown kind of event {kind!r}; known: 'serve', 'about', 'tell'")
     return _service().serve(

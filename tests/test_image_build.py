@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from infra.options import Options
+from tests.image.build import Image
+
 REPOSITORY = Path(__file__).parent.parent
 PIN = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[.*?\])?==([^\s;]+)", re.MULTILINE)
 TORCH = {"2.13.0", "2.10.0"}  # of x86, and the newest that is CPU-only for arm64 Linux
@@ -36,6 +39,25 @@ def test_each_image_is_a_target_for_one_architecture(
     for name, value in options.items():
         assert f" --{name} {value} " in line
     assert ("--build-context bundle=" in line) == (options["target"] != "prologue")
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [(None, "demo"), ("llama3.1", "llama3.1-8b"), ("Llama3.1-8B", "llama3.1-8b"), ("My-own", "my-own")],
+)
+def test_the_model_is_named_as_the_catalog_or_its_maker_does(given: str | None, name: str) -> None:
+    line = make_image(*([f"MODEL={given}"] if given else []))
+    assert f"bundle=\"$(realpath '.cache/models/{name}')\" " in line
+
+
+def test_images_are_run_with_the_memory_that_a_deploy_gives_them() -> None:
+    (light,) = re.findall(
+        r"^MEMORY_MB: Final = (\d+)",
+        (REPOSITORY / "infra" / "prologue_function.py").read_text(),
+        re.MULTILINE,
+    )
+    assert Image("", "prologue", "arm64").memory_mb == int(light)
+    assert Image("", "model", "arm64").memory_mb == Options(models=("demo",)).memory_of("demo")
 
 
 def test_lambda_gets_an_image_and_not_an_index() -> None:

@@ -4,11 +4,19 @@ import tarfile
 
 import pytest
 
+from tests.image.clients import NotNamedError, kept, made_by, services
 from tests.image.contents import uncompiled, unreadable, unwanted
 
 WHOLE = [
     "usr/bin/python3",
     "usr/lib/python3/dist-packages/tests/test_base.py",  # the base's own affair
+    # What Debian's and Python's own images have.
+    *("var/cache/apt", "var/cache/apt/archives", "var/cache/apt/archives/partial"),
+    *(f"var/lib/apt/lists{name}" for name in ("", "/auxfiles", "/lock", "/partial")),
+    "var/lib/apt/lists/deb.debian.org_debian_dists_trixie_InRelease",
+    *("usr/bin/ld.so", "usr/local/bin/python3.13-config", "usr/local/lib/python3.13/ensurepip/__init__.py"),
+    "usr/local/lib/python3.13/config-3.13-aarch64-linux-gnu/Makefile",
+    "usr/local/lib/python3.13/site-packages/pip/_internal/cache.py",
     "opt/packages/numpy/testing/__init__.py",
     "opt/packages/numpy/testing/__pycache__/__init__.cpython-313.pyc",
     "var/task/lambda_image/engine/native/compiled/libcurtain-aarch64.so",
@@ -30,7 +38,11 @@ def test_nothing_is_wrong_with_what_belongs_there() -> None:
         ("opt/packages/torch/__init__.py", "torch"),
         ("opt/packages/nvidia/cublas/lib/libcublas.so.12", "CUDA"),
         ("root/.cache/pip/http/1", "a cache"),
-        ("var/lib/apt/lists/a_Packages", "a cache"),
+        ("var/lib/apt/lists/deb.debian.org_debian_dists_trixie_main_binary-arm64_Packages", "a cache"),
+        ("var/lib/apt/lists/a_Packages.lz4", "a cache"),
+        ("var/lib/apt/lists/a_Translation-en", "a cache"),
+        ("var/cache/apt/archives/libc6_2.41-12_arm64.deb", "a cache"),
+        ("var/cache/apt/pkgcache.bin", "a cache"),
         ("opt/bundle/model.safetensors", "a checkpoint, or its downloader"),
         ("opt/packages/huggingface_hub/__init__.py", "a checkpoint, or its downloader"),
         ("opt/packages/numpy/_core/tests/test_umath.py", "tests"),
@@ -68,3 +80,14 @@ def test_what_another_user_cannot_read_is_found() -> None:
         "etc/shadow": member(0o600),
     }
     assert unreadable(members) == ["var/task/closed", "opt/folder"]
+
+
+def test_the_images_know_the_services_whose_clients_the_code_makes_and_no_others() -> None:
+    assert kept() == services()
+
+
+def test_a_client_is_found_however_it_is_made() -> None:
+    code = "aws.client('s3')\nSession().create_client('sqs', config=None)\nclient('sns')\nself._client()\n"
+    assert list(made_by(code, "a.py")) == ["s3", "sqs", "sns"]
+    with pytest.raises(NotNamedError, match=r"^a\.py:2: "):
+        list(made_by("\naws.client(service)", "a.py"))

@@ -17,6 +17,10 @@ FILES = [
     if "cdk.out" not in path.parts
 ]
 LOCKS = sorted(REPOSITORY.glob("*/requirements.lock"))
+FILES_ONLY = [
+    REPOSITORY / "lambda_image" / "requirements-emulator.txt",
+    REPOSITORY / "prologue" / "requirements-embedder.txt",
+]
 MODELS_DOWNLOADER = "huggingface-hub"  # tokenizers asks for it, and the images do without
 LAMBDA = {"python_version": "3.13", "python_full_version": "3.13.15", "sys_platform": "linux"}
 
@@ -71,9 +75,9 @@ def test_a_lock_is_whole_and_has_nothing_else(lock: Path) -> None:
     assert found.keys() == needed
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=short)
-def test_a_lock_names_files_by_their_hashes_and_no_place_to_get_them(lock: Path) -> None:
-    text = lock.read_text()
+@pytest.mark.parametrize("path", [*LOCKS, *FILES_ONLY], ids=short)
+def test_what_goes_into_an_image_is_named_by_its_hash_and_by_no_place_to_get_it(path: Path) -> None:
+    text = "".join(line for line in path.read_text().splitlines(True) if not line.startswith("#"))
     for one in text.replace("\\\n", " ").splitlines():
         assert len(re.findall(r" --hash=sha256:[0-9a-f]{64}\b", one)) >= 1, one
     assert not re.findall(r"https?:|file:|--index|--find", text)

@@ -57,7 +57,9 @@ def test_the_model_is_loaded_by_init_only_where_it_is_provisioned(
     async def play() -> None:
         async with deployed(bundle, init) as stage:
             assert (await stage.invoke(kind="about"))["awake"] is awake
-            assert (await stage.invoke(kind="about"))["awake"] is True
+            about = await stage.invoke(kind="about")
+            assert about["awake"] is True
+            assert about["memory_limit_mb"] == stage.function.config.memory_mb
             assert len(said(stage, AWAKE)) == awake
             assert said(stage, ASLEEP) == []
 

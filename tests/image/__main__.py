@@ -35,6 +35,8 @@ Prove = Callable[[Docker, Image], Any]
 def proofs_of(image: Image) -> dict[str, Prove]:
     """By the name that the document has for each; they may be run at the same time."""
     found: dict[str, Prove] = {"image": proofs.image}
+    if not image.emulated:  # the same files as in the other one
+        found["clients"] = proofs.clients
     if image.target == "prologue":
         found["run"] = proofs.prologue
     elif image.target == "model-aten":

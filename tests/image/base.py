@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.image.debian import bootstrap
+from tests.image.debian import NoMirrorError, bootstrap
 from tests.image.engine import REPOSITORY, Docker, EngineError
 
 DOCKERFILE = REPOSITORY / "lambda_image" / "Dockerfile"
@@ -30,15 +30,18 @@ def base(docker: Docker, architecture: str) -> str:
     try:
         docker("buildx", "imagetools", "inspect", wanted[1], timeout=30)
         return wanted[1]
-    except EngineError:
-        pass
+    except EngineError as error:
+        refused = error
     recipe = sha256(Path(__file__).read_bytes()).hexdigest()[:8]
     name = f"curtain-base:{architecture}-{recipe}"
     try:
         docker("image", "inspect", name)
     except EngineError:
         print(f"no {wanted[1]} to be had: making a stand-in, {architecture}", file=sys.stderr)
-        _stand_in(docker, architecture, name)
+        try:
+            _stand_in(docker, architecture, name)
+        except NoMirrorError as error:
+            raise NoMirrorError(f"{refused}\nand no stand-in can be made: {error}") from None
     return name
 
 

@@ -13,6 +13,7 @@ from tests.image.engine import REPOSITORY, Docker
 
 DEMO = REPOSITORY / "models" / "demo"
 BUNDLES = REPOSITORY / ".cache" / "bundles"
+LIGHT_MB = 1024  # of the light function: infra/prologue_function.py
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Image:
     @property
     def emulated(self) -> bool:
         return self.architecture != native()
+
+    @property
+    def memory_mb(self) -> int:
+        """What a deploy gives its function, a model's being the demo model; in MB as Lambda counts them."""
+        return LIGHT_MB if self.target == "prologue" else load_catalog().find("demo").memory_mb
 
 
 def native() -> str:
@@ -40,9 +46,18 @@ def demo_bundle() -> Path:
 
 
 def build(
-    docker: Docker, target: str, architecture: str, *, context: Path = REPOSITORY, tag: str | None = None
+    docker: Docker,
+    target: str,
+    architecture: str,
+    *,
+    context: Path = REPOSITORY,
+    bundle: Path | None = None,
+    tag: str | None = None,
 ) -> Image:
-    """`target` is one of the Dockerfile's (a model is the demo model). Raises EngineError."""
+    """`target` is one of the Dockerfile's; `bundle` a model's, the demo model's if none is given.
+
+    Raises EngineError.
+    """
     image = Image(tag or f"curtain-{target}:{architecture}", target, architecture)
     docker.aloud(
         *("buildx", "build", "--load", "--progress", "plain", "--provenance=false", "--sbom=false"),
@@ -50,7 +65,7 @@ def build(
         *("--platform", f"linux/{architecture}", "--target", target, "--tag", image.tag),
         *("--build-arg", f"BASE={base(docker, architecture)}"),
         *("--build-arg", f"BUILD_BASE={base(docker, native())}"),
-        *(("--build-context", f"bundle={demo_bundle()}") if target != "prologue" else ()),
+        *(("--build-context", f"bundle={bundle or demo_bundle()}") if target != "prologue" else ()),
         *("--file", str(context / "lambda_image" / "Dockerfile"), str(context)),
     )
     return image

@@ -13,7 +13,10 @@ UNWANTED = {
     "a compiler": r"(^|/)bin/(cc|c\+\+|gcc|g\+\+|clang|ld|as|make|zig)(-[\d.]+)?$|/ziglang/",
     TORCH: r"packages/torch/|libtorch",
     "CUDA": r"packages/nvidia/|libcud|libcublas",
-    "a cache": r"(^|/)\.cache/.|var/lib/apt/lists/.|var/cache/apt/.",
+    # apt's own empty folders, and the signed list of lists that `apt-get dist-clean` leaves, are Debian's.
+    "a cache": r"(^|/)\.cache/."
+    r"|var/lib/apt/lists/.*_(Packages|Sources|Contents|Translation)\b"
+    r"|var/cache/apt/.*\.(deb|bin)$",
     "a checkpoint, or its downloader": r"\.safetensors$|packages/(huggingface_hub|hf_xet)/",
 }
 OURS_UNWANTED = {

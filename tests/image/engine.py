@@ -70,14 +70,14 @@ class Docker:
         ).returncode:
             raise EngineError(f"docker {' '.join(arguments)} failed; it said why above")
 
-    def answers(self) -> bool:
-        """Whether there is an engine that can build the images."""
+    def refusal(self) -> str | None:
+        """Why no engine can build the images here; None if one can."""
         try:
-            version = self("version", "--format", "{{.Server.Version}}", timeout=20)
+            version = self("version", "--format", "{{.Server.Version}}", timeout=20).strip()
             self("buildx", "version", timeout=20)
-        except EngineError:
-            return False
-        return int(version.split(".")[0]) >= OLDEST
+        except EngineError as error:
+            return str(error)
+        return None if int(version.split(".")[0]) >= OLDEST else f"the engine that runs is {version}"
 
     def _all(self) -> dict[str, str]:
         return os.environ | dict(self.environment)
@@ -86,19 +86,22 @@ class Docker:
 @contextmanager
 def container_engine() -> Iterator[Docker]:
     """Raises EngineError, with what is needed, if there is none and none can be had."""
+    needed = NEEDED
     if program := shutil.which("docker"):
         docker = Docker(Path(program))
-        if docker.answers():
+        refusal = docker.refusal()
+        if refusal is None:
             yield docker
             return
+        needed = f"{NEEDED}\nThe one at {program} won't do: {refusal}"
     if sys.platform != "linux" or os.geteuid() or not (shutil.which("apt-get") and shutil.which("dpkg")):
-        raise EngineError(NEEDED)
+        raise EngineError(needed)
     docker = _ours()
     with (HOME / "users").open("w") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
         with (HOME / "starting").open("w") as starting:
             fcntl.flock(starting, fcntl.LOCK_EX)
-            if not docker.answers():
+            if docker.refusal():
                 _start(docker)
         try:
             yield docker
@@ -151,7 +154,7 @@ def _start(docker: Docker) -> None:
             start_new_session=True,
         )
     until = time.monotonic() + START_S
-    while not docker.answers():
+    while docker.refusal():
         if daemon.poll() is not None or time.monotonic() > until:
             daemon.kill()
             said = "".join(log.read_text(errors="replace").splitlines(keepends=True)[-5:])

@@ -32,6 +32,7 @@ ALIKE = (
     *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
     *("--pids-limit", "1024", "--ulimit", "nofile=1024:1024"),
 )
+ENTRY = "/usr/local/bin/lambda-entry"  # the images' own
 CPU = "neoverse-n1"  # Graviton2's core: what an emulated arm64 container is to see
 CALL = """
 import sys, time, urllib.error, urllib.request
@@ -114,7 +115,7 @@ def running(
     *,
     port: int | None = None,
     environment: Mapping[str, str] | None = None,
-    memory_mb: int = 1024,
+    memory_mb: int | None = None,
     sys: Path | None = None,
     trace: Path | None = None,
 ) -> Iterator[Function]:
@@ -123,10 +124,12 @@ def running(
     Args:
         port: of this machine's loopback, whose network it then shares (Linux); None: it has no network.
         environment: the function's.
+        memory_mb: not a byte more; default: what a deploy gives it.
         sys: what it sees as /sys; default: what the image brings.
         trace: a folder that its user may write to: QEMU's log of each process, by its number, is left there.
     """
     name = f"curtain-{uuid4().hex[:8]}"
+    memory_mb = memory_mb or image.memory_mb
     settings = {
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
         **(environment or {}),
@@ -139,13 +142,12 @@ def running(
         entry = ("--entrypoint", emulator)
         (handler,) = json.loads(docker("image", "inspect", "--format", "{{json .Config.Cmd}}", image.tag))
         places = ("--runtime-interface-emulator-address", f"127.0.0.1:{port}")
-        command = (*places, "--runtime-api-address", f"127.0.0.1:{_free()}", "lambda-entry", handler)
+        command = (*places, "--runtime-api-address", f"127.0.0.1:{_free()}", ENTRY, handler)
         settings.setdefault("AWS_LAMBDA_FUNCTION_TIMEOUT", "900")
     with _own_sys(docker, image, sys) as shown:
-        limits = ("--memory", f"{memory_mb}m", "--memory-swap", f"{memory_mb}m")
         given = [part for setting in settings.items() for part in ("--env", "=".join(setting))]
         network = ("--network", "none" if port is None else "host")
-        run = ("run", "--detach", "--name", name, *network, *limits, *given, *entry)
+        run = ("run", "--detach", "--name", name, *network, *_limits(memory_mb), *given, *entry)
         try:
             seen = ("--volume", f"{trace}:/trace") if trace else ()
             docker(*run, *seen, *alike(image, shown), image.tag, *command)
@@ -163,34 +165,19 @@ def once(
     mounts = ("--volume", f"{script}:/script.py:ro") if script else ()
     path = ("--env", "PYTHONPATH=/opt/packages:/var/task")
     with _own_sys(docker, image, sys) as shown:
-        run = (
-            "run",
-            "--rm",
-            "--network",
-            "none",
-            "--memory",
-            "1024m",
-            "--memory-swap",
-            "1024m",
-            *path,
-            *mounts,
-        )
-        return docker(
-            *run,
-            *alike(image, shown),
-            "--entrypoint",
-            "python",
-            image.tag,
-            *command,
-            timeout=INVOKE_S,
-            both=True,
-        )
+        run = ("run", "--rm", "--network", "none", *_limits(image.memory_mb), *path, *mounts)
+        python = (*alike(image, shown), "--entrypoint", "python", image.tag, *command)
+        return docker(*run, *python, timeout=INVOKE_S, both=True)
 
 
 def alike(image: Image, sys: Path) -> tuple[str, ...]:
     """`docker run`'s options for a container like Lambda's, except for memory and network."""
     cpu = ("--env", f"QEMU_CPU={CPU}") if image.emulated and image.architecture == "arm64" else ()
     return (*ALIKE, "--platform", f"linux/{image.architecture}", "--volume", f"{sys}:/sys:ro", *cpu)
+
+
+def _limits(memory_mb: int) -> tuple[str, ...]:
+    return ("--memory", f"{memory_mb}m", "--memory-swap", f"{memory_mb}m")
 
 
 @contextmanager

@@ -11,12 +11,14 @@ from typing import Any
 
 from tests.arm64.instructions import dot_products
 from tests.image.build import Image, build, digests, sizes
+from tests.image.clients import SCRIPT, services
 from tests.image.contents import files, uncompiled, unreadable, unwanted
 from tests.image.engine import REPOSITORY, Docker
-from tests.image.function import once, running
+from tests.image.function import Function, once, running
 
 BESIDE_WEIGHTS = {"model": 450e6, "prologue": 450e6, "model-aten": 700e6}  # bytes, at most
 INIT_S = 10  # Lambda's limit
+MEMORY = 0.75  # of the function's, at most: a long story's keys and values take more than one reply's
 TELL = {
     "kind": "tell",
     "messages": [{"role": "user", "content": "I open the little green door."}],
@@ -61,6 +63,7 @@ def image(docker: Docker, image: Image) -> dict[str, Any]:
         assert members[f"sys/devices/system/cpu/{name}"].size == 4
     config = json.loads(docker("image", "inspect", "--format", "{{json .Config}}", image.tag))
     assert config["User"] == "993:990"
+    assert config["Entrypoint"][0].startswith("/"), config["Entrypoint"]  # or Lambda won't have it
     assert not [setting for setting in config["Env"] if "SECRET" in setting or "TOKEN" in setting]
     assert any("/opt/bundle" in made_by for made_by in layers) == (image.target != "prologue")
     return {"bytes": sum(layers.values()), "beside_weights_bytes": beside, "layers": layers}
@@ -78,6 +81,7 @@ def model(docker: Docker, image: Image) -> dict[str, Any]:
         assert about["cpu"]["name"]
         assert about["bundle"]["name"] == "demo"
         assert about["memory_peak_bytes"] > 0
+        assert about["memory_limit_mb"] == image.memory_mb
         first, again = function.invoke(TELL), function.invoke(TELL)
         assert first["text"], first
         assert again["text"] == first["text"]
@@ -90,7 +94,7 @@ def model(docker: Docker, image: Image) -> dict[str, Any]:
         empty = function.invoke({"kind": "tell", "messages": []})
         assert empty["errorMessage"].startswith("messages: "), empty
         assert function.log().count("INIT START") == 1
-        init_s, peak = function.init_s(), function.peak_bytes()
+        init_s, peak = function.init_s(), _peak(function, image)
         assert image.emulated or init_s < INIT_S, f"init took {init_s} s"
         status = function.stop()
         assert status != 137, "SIGTERM didn't end it"
@@ -102,6 +106,13 @@ def model(docker: Docker, image: Image) -> dict[str, Any]:
         "memory_peak_bytes": peak,
         "exit_status_after_sigterm": status,
     }
+
+
+def clients(docker: Docker, image: Image) -> list[str]:
+    """Of AWS's services, made in the container: botocore's data of most services is left out."""
+    wanted = services()
+    assert once(docker, image, "-c", SCRIPT, *wanted).split() == wanted
+    return wanted
 
 
 def aten(docker: Docker, image: Image) -> dict[str, Any]:
@@ -118,7 +129,7 @@ def aten(docker: Docker, image: Image) -> dict[str, Any]:
             text = function.invoke(TELL)["text"]
             assert text
             assert DROPPED not in function.log()
-            init_s, peak = function.init_s(), function.peak_bytes()
+            init_s, peak = function.init_s(), _peak(function, image)
             function.stop()
         executed: Counter[str] = Counter()
         for log in trace.iterdir():
@@ -178,7 +189,7 @@ def prologue(docker: Docker, image: Image) -> dict[str, Any]:
     with running(docker, image) as function:
         answer = function.invoke({"Records": []})
         assert "errorMessage" not in answer, answer
-        init_s, peak = function.init_s(), function.peak_bytes()
+        init_s, peak = function.init_s(), _peak(function, image)
         assert image.emulated or init_s < INIT_S
     told = once(docker, image, "-c", FAQ)
     found = json.loads(told.splitlines()[-1])
@@ -192,6 +203,14 @@ def prologue(docker: Docker, image: Image) -> dict[str, Any]:
         assert MISSED in missed, "onnxruntime doesn't miss the /sys files: is this still a test of them?"
         seen["without_sys"] = next(line for line in missed.splitlines() if MISSED in line)
     return seen
+
+
+def _peak(function: Function, image: Image) -> int | None:
+    """The container's, which must have room left; None where another machine's kernel runs it."""
+    peak, limit = function.peak_bytes(), image.memory_mb << 20
+    assert peak or not function.docker.started_here, "this kernel tells no group's peak of memory"
+    assert (peak or 0) < MEMORY * limit, f"{image.tag} took {peak} bytes of its function's {limit}"
+    return peak
 
 
 @contextmanager
