@@ -1,6 +1,6 @@
 """`make test-cloud`: the real CDK CLI deploys the default app to an emulated AWS, whose functions the built
-images answer, and real clients talk to it; then the same in every other auth mode, and it is all taken away
-again. The last line is one JSON document.
+images answer, and real clients talk to it; then the same in every other auth mode and with the weights in S3,
+and it is all taken away again. The last line is one JSON document.
 
 Needs Linux, a Docker Engine with buildx (or root on Debian, where one is unpacked), and the right to make a
 mount namespace (root, or user namespaces).
@@ -22,12 +22,11 @@ from tests.cloud.emulator import EmulatorError, emulated_aws
 from tests.cloud.proof import Proof
 from tests.cloud.registry import Registry
 from tests.cloud.serving import Serving, serving
-from tests.cloud.stage import Stage, staged
-from tests.image.build import build, native
+from tests.cloud.stage import Stage, images, staged
 from tests.image.debian import NoMirrorError
 from tests.image.engine import Docker, EngineError, container_engine
 from tools.admittance import Unproven
-from tools.cdk import CliError
+from tools.npm import NpmError
 
 
 def prove(docker: Docker, servers: Serving, scratch: Path) -> Proof:
@@ -42,26 +41,25 @@ def prove(docker: Docker, servers: Serving, scratch: Path) -> Proof:
         proof.add("bootstrap")
         print(deployment.deploy(), flush=True)
         proof.add("deploy", {"outputs": deployment.outputs, "images": registry_calls(deployment)})
+        registry.fill(deployment.pushed())
         proof.document["asserted on the template"] = dropped.asserted(deployment)
         proof.document["needs an account"] = dropped.NEEDS_AN_ACCOUNT
         aws.enforce(True)
         proof.add("roles", roles.judged(deployment))
-        images = {target: build(docker, target, native()) for target in ("prologue", "model")}
+        images(docker, assembly)
         proof.add("images")
         try:
-            with staged(docker, deployment, servers, images) as stage:
+            with staged(docker, deployment, servers) as stage:
                 access_code(proof, stage)
             for name, mode in modes.MODES.items():
                 proof.add(f"{name}: make deploy", mode.deploy(deployment))
-                for what, seen in mode.played(
-                    deployment, partial(staged, docker, deployment, servers, images)
-                ):
+                registry.fill(deployment.pushed())
+                for what, seen in mode.played(deployment, partial(staged, docker, deployment, servers)):
                     proof.add(f"{name}: {what}", seen)
         except Exception:
             print(aws.log[-4000:], file=sys.stderr)
             raise
         proof.add("make logs", deployment.logs().splitlines()[-2:])
-        registry.fill(deployment.pushed())
         said = deployment.destroy()
         left = leftovers.resources(aws)
         if anew := leftovers.made_anew(left, said):
@@ -84,7 +82,7 @@ def access_code(proof: Proof, stage: Stage) -> None:
     proof.add("one address guesses the code", doors.guesses(stage))
     with doors.asleep(stage):
         proof.add("refused with a ticket that has expired", asyncio.run(stage.door.outlived(*spare)))
-    modes.need_quiet(stage)
+    stage.need_quiet()
 
 
 def registry_calls(deployment: Deployment) -> dict[str, dict[str, str]]:
@@ -135,7 +133,7 @@ def main() -> None:
     try:
         with TemporaryDirectory() as scratch, container_engine() as docker, serving() as servers:
             proof = prove(docker, servers, Path(scratch))
-    except (EngineError, NoMirrorError, EmulatorError, CliError, DeployError, Unproven) as error:
+    except (EngineError, NoMirrorError, EmulatorError, NpmError, DeployError, Unproven) as error:
         sys.exit(f"error: {error}")
     print(proof.whole())
 

@@ -31,7 +31,7 @@ class DeployError(RuntimeError):
 
 
 def synthesize(scratch: Path) -> "Assembly":
-    """`cdk synth` of the default app with the demo model. Raises CliError, DeployError."""
+    """`cdk synth` of the default app with the demo model. Raises NpmError, DeployError."""
     bundles = scratch / BUNDLES
     bundles.mkdir()
     (bundles / "demo").symlink_to(demo_bundle())
@@ -87,6 +87,8 @@ class Deployment:
     scratch: Path
     registry: str  # the address of what stands in for ECR
     outputs: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)  # as it was last deployed
+    _told: int = 0  # of what was pushed
 
     @property
     def environment(self) -> dict[str, str]:
@@ -110,11 +112,17 @@ class Deployment:
         """As `make deploy` does it, over what is there; what it said. Raises DeployError."""
         self.aws.enforce(False)  # CDK's own roles don't get far in MiniStack
         command = [sys.executable, "-m", "tools.deploy", "--no-doctor", "--yes"]
+        self.options = options
         said = _run([*command, *_context(self.scratch, **options)], self.environment)
         self.assembly = Assembly(ASSEMBLY)
         (stack,) = self.aws.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
         self.outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
         return said
+
+    def send_weights(self, s3: str) -> str:
+        """As the model function's log says. `s3`: where S3 is. Raises DeployError."""
+        command = [sys.executable, "-m", "tools.weights", *_context(self.scratch, **self.options)]
+        return _run(command, {**self.environment, "AWS_ENDPOINT_URL_S3": s3})
 
     def docker_calls(self) -> list[list[str]]:
         """What the CLI asked of Docker, which builds nothing here."""
@@ -122,16 +130,27 @@ class Deployment:
         return [line.split() for line in lines]
 
     def pushed(self) -> list[str]:
-        """Every image, each once: as it hasn't really got there, each deploy pushes it again."""
-        return sorted({call[1] for call in self.docker_calls() if call[0] == "push"})
+        """The images that were pushed since this was last asked."""
+        pushed = [call[1] for call in self.docker_calls() if call[0] == "push"]
+        new, self._told = pushed[self._told :], len(pushed)
+        return new
 
     def destroy(self) -> str:
         """As `make destroy`. Raises DeployError."""
         self.aws.enforce(False)
-        return _run(
-            [sys.executable, "-m", "tools.destroy", "--yes"],
-            self.environment,
-        )
+        self._tag_buckets()
+        return _run([sys.executable, "-m", "tools.destroy", "--yes"], self.environment)
+
+    def _tag_buckets(self) -> None:
+        """MiniStack drops their tags, and CDK's function empties none that isn't marked for it."""
+        for name, resource in self.assembly.template["Resources"].items():
+            if tags := resource["Type"] == "AWS::S3::Bucket" and resource["Properties"].get("Tags"):
+                (found,) = self.aws.client("cloudformation").describe_stack_resources(
+                    StackName=STACK, LogicalResourceId=name
+                )["StackResources"]
+                self.aws.client("s3").put_bucket_tagging(
+                    Bucket=found["PhysicalResourceId"], Tagging={"TagSet": tags}
+                )
 
     def access_code(self) -> str:
         """As `make code` says it, and the very command that the deploy prints."""

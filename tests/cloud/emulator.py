@@ -2,7 +2,7 @@
 
 The custom resource that fills the page's bucket runs there as a process, where it expects the AWS CLI under
 /opt, as its layer would put it. It gets one there, in a mount namespace of its own: the machine's /opt stays
-as it is.
+as it is. The one that empties a bucket expects what Lambda's Node has (`runtime/`).
 """
 
 import os
@@ -22,12 +22,14 @@ import boto3
 
 from local.lambda_service import launch
 from tests.house import free_port
-from tools.cdk import environment
+from tools.cdk import REPOSITORY, environment
+from tools.npm import installed
 
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 START_S = 60.0
 STOP_S = 15.0
+RUNTIME = Path(__file__).parent / "runtime"
 IN_PRIVATE = 'mount --bind "$1" /opt && shift && exec "$@"'
 
 
@@ -55,6 +57,7 @@ class EmulatedAws:
             "S3_PERSIST": "1",
             "S3_DATA_DIR": str(self._buckets),
             "TMPDIR": str(scratch),
+            "NODE_PATH": str(installed(RUNTIME, REPOSITORY / ".cache" / "emulated-runtime")),
         }
 
     @property
@@ -74,12 +77,14 @@ class EmulatedAws:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def client(self, service: str, credentials: Mapping[str, str] | None = None) -> Any:
+    def client(
+        self, service: str, credentials: Mapping[str, str] | None = None, *, endpoint: str | None = None
+    ) -> Any:
         """boto3's, of root or of whose credentials these are; untyped, because there are 400 types of it."""
         keys = credentials or self.variables
         return boto3.client(
             service,  # type: ignore[call-overload]
-            endpoint_url=self.endpoint,
+            endpoint_url=endpoint or self.endpoint,
             region_name=REGION,
             aws_access_key_id=keys["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=keys["AWS_SECRET_ACCESS_KEY"],
@@ -152,7 +157,7 @@ def emulated_aws(scratch: Path, cli_layer: Path) -> Iterator[EmulatedAws]:
     Args:
         cli_layer: the zip of the AWS CLI that CDK brings for its bucket deployments.
 
-    Raises EmulatorError.
+    Raises EmulatorError, NpmError.
     """
     aws = EmulatedAws(scratch)
     _unpack(cli_layer, scratch / "opt")

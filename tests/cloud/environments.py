@@ -35,8 +35,8 @@ class Environments:
         self.memory_mb = memory_mb
         self.invokes = 0
         self.failures: list[str] = []
-        self._docker = docker
-        self._image = image
+        self.docker = docker
+        self.image = image
         self._variables = dict(variables)
         self._idle: list[Function] = []
         self._places = asyncio.Semaphore(most)
@@ -84,8 +84,8 @@ class Environments:
 
     async def _start(self) -> Function:
         container = running(
-            self._docker,
-            self._image,
+            self.docker,
+            self.image,
             port=free_port(),
             environment=self._variables,
             memory_mb=self.memory_mb,

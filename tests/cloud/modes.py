@@ -1,4 +1,5 @@
-"""The same stack in the other auth modes, each deployed over the one before, and played in."""
+"""The same stack in the other auth modes, and with its weights in S3: each deployed over the one before, and
+played in."""
 
 import asyncio
 import json
@@ -21,6 +22,7 @@ from tests.cloud import doors, leftovers, scenes
 from tests.cloud.commands import smoke
 from tests.cloud.deployment import Deployment
 from tests.cloud.stage import Stage
+from tests.cloud.streamed import streamed
 from tests.cloud.users import user
 from tests.issuer import AUDIENCE, Issuer
 from tools.admittance import Unproven, ask
@@ -69,7 +71,7 @@ def iam(deployment: Deployment, staged: Staged) -> Seen:
             need(status == 403, f"who may call another API only gets {status}")
             yield "refused, with no permission for this API", status
         yield "smoke", smoke(stage, "--iam", **listener)
-        need_quiet(stage)
+        stage.need_quiet()
 
 
 def token(deployment: Deployment, staged: Staged) -> Seen:
@@ -85,7 +87,7 @@ def token(deployment: Deployment, staged: Staged) -> Seen:
             yield "refused", {**doors.refused(stage), **_bad_tokens(stage, issuer)}
             yield "a story is its subject's", asyncio.run(_own_story(stage, issuer))
             yield "smoke", smoke(stage)
-            need_quiet(stage)
+            stage.need_quiet()
 
 
 def anybody(deployment: Deployment, staged: Staged) -> Seen:
@@ -95,7 +97,7 @@ def anybody(deployment: Deployment, staged: Staged) -> Seen:
         yield "smoke", smoke(stage)
         yield "an address has had its share of the model", scenes.play(stage, scenes.share_is_spent)
         yield "one address asks too often", doors.too_often(stage)
-        need_quiet(stage)
+        stage.need_quiet()
 
 
 MODES: Mapping[str, Mode] = {
@@ -106,19 +108,8 @@ MODES: Mapping[str, Mode] = {
         token,
     ),
     "open": Mode({"auth": "open"}, r'auth "open" lets anybody talk, at your cost\..*? in all\.', anybody),
+    "weights: s3": Mode({"weights": "s3"}, r"demo: [\d.]+ GB to s3://\S+", streamed),
 }
-
-
-def need_quiet(stage: Stage) -> None:
-    """No invoke of the light function failed; no credential and nothing that a listener said is in a log.
-
-    Raises AssertionError.
-    """
-    assert not stage.light.failures, stage.light.failures
-    log = stage.light.log + stage.model.log
-    shown = (stage.admission.code, stage.admission.token, "Tell me everything about this place")
-    for secret in filter(None, shown):
-        assert secret not in log, f"a log has {secret!r}"
 
 
 def _is_greeted(frame: ServerFrame) -> bool:

@@ -35,7 +35,7 @@ class Registry:
         return web.Response(status=status, body=body, headers={"content-type": kind})
 
     def fill(self, pushed: list[str]) -> None:
-        """Puts an image where each was pushed to, so that somebody can be seen to take it away again."""
+        """Puts images where they were pushed to: not to be sent again, and to be seen taken away."""
         for address in pushed:
             repository, _, tag = address.partition("/")[2].rpartition(":")
             self._aws.client("ecr").put_image(repositoryName=repository, imageTag=tag, imageManifest=MANIFEST)

@@ -1,8 +1,7 @@
 """The deployed roles: a function's containers have the credentials of its role, and MiniStack enforces it."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from botocore.exceptions import ClientError
 
@@ -12,8 +11,10 @@ from tools.admittance import Unproven
 
 HERE = f"{REGION}:{ACCOUNT}"
 
+Question = tuple[str, str, bool]  # an action, on what, and whether it is allowed
 
-def judged(deployment: Deployment) -> dict[str, Any]:
+
+def judged(deployment: Deployment) -> dict[str, int]:
     """Decisions on what each function does, and on what none ever may. Raises Unproven."""
     outputs = deployment.outputs
     table = f"arn:aws:dynamodb:{HERE}:table/{outputs['SessionTable']}"
@@ -37,17 +38,25 @@ def judged(deployment: Deployment) -> dict[str, Any]:
         outputs["PrologueFunction"]: [*both, ("lambda:InvokeFunction", model, True)],
         outputs["ModelFunctions"]: [*both, ("lambda:InvokeFunction", model, False)],
     }
-    functions, iam = (deployment.aws.client(name) for name in ("lambda", "iam"))
     _is_enforced(deployment)
+    return decided(deployment, wanted)
+
+
+def decided(deployment: Deployment, wanted: Mapping[str, Iterable[Question]]) -> dict[str, int]:
+    """How many decisions of each kind there are, by the deployed policies. Raises Unproven for another one.
+
+    `wanted`: by function.
+    """
+    functions, iam = (deployment.aws.client(name) for name in ("lambda", "iam"))
     found = {"allowed": 0, "denied": 0}
     for function, questions in wanted.items():
         role = functions.get_function_configuration(FunctionName=function)["Role"]
         for action, resource, expected in questions:
-            (decided,) = iam.simulate_principal_policy(
+            (decision,) = iam.simulate_principal_policy(
                 PolicySourceArn=role, ActionNames=[action], ResourceArns=[resource]
             )["EvaluationResults"]
-            if (decided["EvalDecision"] == "allowed") != expected:
-                raise Unproven(f"{function}: {action} on {resource} is {decided['EvalDecision']}")
+            if (decision["EvalDecision"] == "allowed") != expected:
+                raise Unproven(f"{function}: {action} on {resource} is {decision['EvalDecision']}")
             found["allowed" if expected else "denied"] += 1
     return found
 

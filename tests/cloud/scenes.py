@@ -61,7 +61,7 @@ async def model_dies(stage: Stage) -> dict[str, Any]:
     async with witness.line() as client:
         await witness.question(client)
         await client.send({"action": "skip"})
-        status = await witness.until(client, _has_failed)
+        status = await witness.until(client, has_failed)
         assert isinstance(status, ModelStatus)
         turn = await client.say(FAQ)
         await witness.until(client, of(turn, TurnDone))
@@ -75,7 +75,7 @@ async def model_dies(stage: Stage) -> dict[str, Any]:
     return {"killed": failures[0], "listener was told": status.message, "woken again": told.status}
 
 
-def _has_failed(frame: ServerFrame) -> bool:
+def has_failed(frame: ServerFrame) -> bool:
     return isinstance(frame, ModelStatus) and frame.state == "failed"
 
 
