@@ -48,6 +48,7 @@ class Options(Part):
     capacity: PositiveInt = 2  # listeners whom one model serves at a time
     account_concurrency: Annotated[int, Field(ge=10)] = 10  # a new account's Lambda limit
     reserved_concurrency: PositiveInt | None = None  # of each model function
+    light_concurrency: Annotated[int, Field(ge=LIGHT_ROOM)] | None = None  # reserved for the light function
     provisioned_concurrency: NonNegativeInt = 0  # environments of each model kept awake
     provisioned_hours: tuple[Hours, ...] = ()  # when; always, if none is named
     auth: Literal["access-code", "jwt", "iam", "open"] = "access-code"
@@ -72,7 +73,18 @@ class Options(Part):
     def slots(self) -> int:
         """Listeners whom one model really serves at a time, so that the account's limit leaves the light
         function its room."""
-        return min(self.capacity, (self.account_concurrency - LIGHT_ROOM) // len(self.models))
+        return min(self.capacity, (self.account_concurrency - self.light_room) // len(self.models))
+
+    @property
+    def light_room(self) -> int:
+        """What the light function always has of the account's concurrency."""
+        return self.light_concurrency or LIGHT_ROOM
+
+    @property
+    def set_apart(self) -> int:
+        """Environments that are reserved, or kept awake where a model reserves none."""
+        models = (self.reserved_concurrency or self.provisioned_concurrency) * len(self.models)
+        return models + (self.light_concurrency or 0)
 
     def memory_of(self, model: str) -> int:
         """MB of the model's function."""
@@ -145,7 +157,8 @@ class Options(Part):
         if self.slots < 1:
             raise ValueError(
                 f"models: {len(self.models)} don't fit account_concurrency {self.account_concurrency}, "
-                f"{LIGHT_ROOM} of it the light function's; name fewer, or have the account's limit raised"
+                f"{self.light_room} of it the light function's; name fewer, or have the account's limit "
+                "raised"
             )
         self._check_concurrency()
         if (self.auth == "jwt") != (self.jwt is not None):
@@ -168,13 +181,9 @@ class Options(Part):
             raise ValueError(
                 f"reserved_concurrency: at least {self.slots}, which capacity promises; given: {reserved}"
             )
-        free = self.account_concurrency - (reserved or awake) * len(self.models)
-        if (reserved or awake) and free < NEVER_RESERVED:
-            name, instead = (
-                ("reserved_concurrency", "capacity is kept all the same")
-                if reserved
-                else ("provisioned_concurrency", "the first words wait for a start then")
-            )
+        free = self.account_concurrency - self.set_apart
+        if self.set_apart and free < NEVER_RESERVED:
+            name, instead = self.concurrency_option()
             raise ValueError(
                 f"{name}: Lambda keeps {NEVER_RESERVED} of an account's concurrency for everything else, and "
                 f"of account_concurrency {self.account_concurrency} {free} would be left. Leave it out "
@@ -182,6 +191,14 @@ class Options(Part):
             )
         if self.provisioned_hours and not awake:
             raise ValueError("provisioned_hours: say how many, with provisioned_concurrency; given: 0")
+
+    def concurrency_option(self) -> tuple[str, str]:
+        """Which one sets environments apart, and what there is without it."""
+        if self.reserved_concurrency:
+            return "reserved_concurrency", "capacity is kept all the same"
+        if self.provisioned_concurrency:
+            return "provisioned_concurrency", "the first words wait for a start then"
+        return "light_concurrency", "what a flood at the door costs is bounded by the account's limit then"
 
 
 def _entry(name: str) -> Entry | None:

@@ -39,6 +39,7 @@ class PrologueFunction(Construct):
             architecture=ARCHITECTURE,
             memory_size=MEMORY_MB,
             timeout=LIGHT_TIMEOUT,
+            reserved_concurrent_executions=options.light_concurrency,
             role=backing.role,
             log_group=backing.log_group,
             tracing=tracing(options),

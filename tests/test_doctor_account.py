@@ -223,7 +223,7 @@ def test_the_defaults_do_in_a_fresh_account() -> None:
 def test_a_reservation_that_the_account_has_no_room_for() -> None:
     found = look_at_concurrency(150, 110, asks=True, reserved_concurrency=20, account_concurrency=150)
     assert found.level is Level.BLOCKS
-    assert "20 environments are to be reserved, 10 can be" in found.says
+    assert "20 environments are to be set apart, 10 can be" in found.says
     assert "40 are reserved already" in found.says
     assert "curtain:reserved_concurrency" in found.do
 
@@ -242,9 +242,18 @@ def test_what_is_kept_awake_needs_room_as_well() -> None:
     wants: dict[str, Any] = {"provisioned_concurrency": 2, "account_concurrency": 150}
     found = look_at_concurrency(150, 101, asks=True, **wants)
     assert found.level is Level.BLOCKS
-    assert "2 environments are to be kept awake, 1 can be" in found.says
+    assert "2 environments are to be set apart, 1 can be" in found.says
     assert "leave curtain:provisioned_concurrency out" in found.do
     assert look_at_concurrency(150, 102, **wants).level is Level.OK
+
+
+def test_what_is_reserved_for_the_light_function_needs_room_as_well() -> None:
+    wants: dict[str, Any] = {"light_concurrency": 20, "account_concurrency": 150}
+    found = look_at_concurrency(150, 119, asks=True, **wants)
+    assert found.level is Level.BLOCKS
+    assert "20 environments are to be set apart, 19 can be" in found.says
+    assert "leave curtain:light_concurrency out" in found.do
+    assert look_at_concurrency(150, 120, **wants).level is Level.OK
 
 
 def test_more_concurrency_is_promised_than_there_is() -> None:

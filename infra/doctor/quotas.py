@@ -12,7 +12,7 @@ from infra.context import PREFIX
 from infra.doctor.account import Aws, asked
 from infra.doctor.finding import Finding, blocks, ok, todo
 from infra.doctor.wanted import Wanted
-from infra.options import LIGHT_ROOM, NEVER_RESERVED, Options
+from infra.options import NEVER_RESERVED, Options
 from lambda_image.engine.convert.catalog import MEMORY_LIMIT_MB, load_catalog
 
 if TYPE_CHECKING:
@@ -112,18 +112,15 @@ def concurrency(aws: Aws, wanted: Wanted) -> Finding:
         f"{CONSOLE} → Concurrent executions → Request increase, to {ESTABLISHED}; or: {REQUEST} L-B99A9384 "
         f"--desired-value {ESTABLISHED}"
     )
-    if wanted.taken > reservable and wanted.taken > (reservable := reservable + _reserved_by(aws, options)):
-        name, to_do, instead = (
-            ("reserved", "reserved", "slots keep to the capacity then")
-            if options.reserved_concurrency
-            else ("provisioned", "kept awake", "the first words wait for a start then")
-        )
+    apart = options.set_apart
+    if apart > reservable and apart > (reservable := reservable + _reserved_by(aws, options)):
+        name, instead = options.concurrency_option()
         return blocks(
             CONCURRENCY,
-            f"{wanted.taken} environments are to be {to_do}, {reservable} can be: of this account's "
+            f"{apart} environments are to be set apart, {reservable} can be: of this account's "
             f"{limit:,}, Lambda keeps {NEVER_RESERVED} for all other functions, and {limit - unreserved} are "
             "reserved already",
-            f"leave {PREFIX}{name}_concurrency out ({instead}), or {raise_it}",
+            f"leave {PREFIX}{name} out ({instead}), or {raise_it}",
         )
     if options.account_concurrency > limit:
         return blocks(
@@ -132,12 +129,12 @@ def concurrency(aws: Aws, wanted: Wanted) -> Finding:
             "listeners would be let in whom Lambda then refuses",
             f"set {PREFIX}account_concurrency to {limit}, or {raise_it}",
         )
-    serves = min(options.capacity, max(0, limit - LIGHT_ROOM) // models)
+    serves = min(options.capacity, max(0, limit - options.light_room) // models)
     if serves < options.capacity:
         return todo(
             CONCURRENCY,
             f"{limit} functions at once: {serves} listeners at a time for each model, not "
-            f"{options.capacity}; {LIGHT_ROOM} are kept for the light function",
+            f"{options.capacity}; {options.light_room} are kept for the light function",
             raise_it,
         )
     if options.slots < options.capacity:

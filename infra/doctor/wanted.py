@@ -49,12 +49,6 @@ class Wanted:
         """Of the largest function."""
         return max(model.memory_mb for model in self.models)
 
-    @property
-    def taken(self) -> int:
-        """Environments that all models together reserve, or keep awake where they reserve none."""
-        options = self.options
-        return (options.reserved_concurrency or options.provisioned_concurrency) * len(self.models)
-
 
 def read_wanted(given: Mapping[str, str], settings: Path = SETTINGS) -> Wanted:
     """What `cdk.json` asks for, and `given` instead of what it says under the same keys, as with `cdk -c`.

@@ -44,7 +44,7 @@ def functions_have_their_time_and_memory(made: Synth) -> None:
         assert function["Timeout"] == 900
         assert function["MemorySize"] == made.options.memory_of(model) <= 10_240
         assert function.get("ReservedConcurrentExecutions") == made.options.reserved_concurrency
-    assert "ReservedConcurrentExecutions" not in made.light()
+    assert made.light().get("ReservedConcurrentExecutions") == made.options.light_concurrency
 
 
 @always

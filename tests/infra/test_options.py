@@ -239,6 +239,10 @@ def test_the_command_lines_text_means_what_cdk_json_would(name: str, text: str, 
             "curtain:reserved_concurrency: at least 4, which capacity promises; given: 2",
         ),
         (
+            {"light_concurrency": 20, "account_concurrency": 110},
+            "curtain:light_concurrency: Lambda keeps 100 of an account's concurrency for everything else",
+        ),
+        (
             {"models": "demo,smollm2-135m,smollm2-360m,smollm2-1.7b,qwen3-1.7b,qwen2.5-1.5b"},
             "curtain:models: 6 don't fit account_concurrency 10",
         ),
@@ -322,6 +326,11 @@ def test_the_dockerfile_asks_for_what_may_be_given() -> None:
 def test_the_accounts_limit_leaves_the_light_function_its_room() -> None:
     assert read(capacity=50).slots == 5
     assert read(capacity=50, account_concurrency=1000).slots == 50
+    assert read(capacity=50, account_concurrency=160, light_concurrency=60).slots == 50
+    assert (
+        read(capacity=50, account_concurrency=165, light_concurrency=65, models="demo,smollm2-135m").slots
+        == 50
+    )
     assert read(capacity=50, models="demo,smollm2-135m").slots == 2
     told = dict(warnings_of(read(capacity=50)))
     assert "each model serves 5 at a time" in told["capacity"]
