@@ -13,7 +13,7 @@ ABSENT = {
     "message": "The image with imageId {imageTag:'…'} does not exist within the repository",
 }
 
-MANIFEST = json.dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"})
+MANIFEST = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
 
 
 class Registry:
@@ -38,4 +38,5 @@ class Registry:
         """Puts images where they were pushed to: not to be sent again, and to be seen taken away."""
         for address in pushed:
             repository, _, tag = address.partition("/")[2].rpartition(":")
-            self._aws.client("ecr").put_image(repositoryName=repository, imageTag=tag, imageManifest=MANIFEST)
+            manifest = json.dumps({**MANIFEST, "annotations": {"tag": tag}})  # alike, they would be one image
+            self._aws.client("ecr").put_image(repositoryName=repository, imageTag=tag, imageManifest=manifest)

@@ -33,7 +33,7 @@ def streamed(
     found = {one["Key"]: one["Size"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]}
     need(found == {key: entry.size}, f"in the bucket are {found}")
     yield "make deploy sends the weights", found
-    kept = leftovers.resources(deployment.aws)["images"]
+    kept = sorted(leftovers.resources(deployment.aws)["images"])
     need(kept == sorted(str([tag]) for tag in deployment.assembly.images), f"of images there are {kept}")
     yield "make deploy takes replaced images away", kept
     deployment.aws.enforce(True)
