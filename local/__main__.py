@@ -16,7 +16,7 @@ from lambda_image.engine.errors import EngineError
 from local.lambda_service.emulator import EmulatorUnavailableError
 from local.options import BadOption, Options, find_models, find_worlds
 from local.table import TableUnavailable
-from prologue.faq.build import SourceError
+from prologue.faq.convert import SourceError
 from prologue.world import WorldError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from lambda_image.engine.convert.ensure import ensure_bundle
 from lambda_image.engine.convert.fetch import fetch
 from lambda_image.engine.errors import EngineError
 from local.options import CACHE, Model, Options, WorldFolder
-from prologue.faq.build import ensure_embedder
+from prologue.faq.convert import ensure_embedder
 from prologue.faq.index import ensure_index, index_path
 
 log = logging.getLogger(__name__)

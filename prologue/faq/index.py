@@ -105,7 +105,7 @@ def ensure_index(
         return target
     import faiss
 
-    from prologue.faq.build import ensure_embedder
+    from prologue.faq.convert import ensure_embedder
 
     ensure_embedder(cache_dir)
     embedder = Embedder.load(cache_dir)

@@ -61,6 +61,16 @@ class Assembly:
         return {tag: asset["source"] for tag, asset in assets.items()}
 
     @property
+    def bucket_tags(self) -> dict[str, list[dict[str, str]]]:
+        """Of each bucket that has any, by its logical id."""
+        buckets = {
+            name: one["Properties"]
+            for name, one in self.template["Resources"].items()
+            if one["Type"] == "AWS::S3::Bucket"
+        }
+        return {name: bucket["Tags"] for name, bucket in buckets.items() if "Tags" in bucket}
+
+    @property
     def auth(self) -> str:
         """Its auth mode, as the light function is told of it."""
         functions = [one["Properties"] for one in self.template["Resources"].values()]
@@ -143,14 +153,12 @@ class Deployment:
 
     def _tag_buckets(self) -> None:
         """MiniStack drops their tags, and CDK's function empties none that isn't marked for it."""
-        for name, resource in self.assembly.template["Resources"].items():
-            if tags := resource["Type"] == "AWS::S3::Bucket" and resource["Properties"].get("Tags"):
-                (found,) = self.aws.client("cloudformation").describe_stack_resources(
-                    StackName=STACK, LogicalResourceId=name
-                )["StackResources"]
-                self.aws.client("s3").put_bucket_tagging(
-                    Bucket=found["PhysicalResourceId"], Tagging={"TagSet": tags}
-                )
+        stacks, s3 = self.aws.client("cloudformation"), self.aws.client("s3")
+        for name, tags in self.assembly.bucket_tags.items():
+            (found,) = stacks.describe_stack_resources(StackName=STACK, LogicalResourceId=name)[
+                "StackResources"
+            ]
+            s3.put_bucket_tagging(Bucket=found["PhysicalResourceId"], Tagging={"TagSet": tags})
 
     def access_code(self) -> str:
         """As `make code` says it, and the very command that the deploy prints."""

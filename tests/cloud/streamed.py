@@ -20,6 +20,7 @@ from tests.image.function import once
 from tools.witness import Witness, need
 
 MODEL = "demo"
+EMPTIED = {"Key": "aws-cdk:auto-delete-objects", "Value": "true"}
 LIST = "import os; print(*os.listdir(os.environ['BUNDLE_DIR']))"
 
 
@@ -36,6 +37,9 @@ def streamed(
     kept = sorted(leftovers.resources(deployment.aws)["images"])
     need(kept == sorted(str([tag]) for tag in deployment.assembly.images), f"of images there are {kept}")
     yield "make deploy takes replaced images away", kept
+    (tags,) = deployment.assembly.bucket_tags.values()
+    need(EMPTIED in tags, f"CDK's function will not empty the bucket: its tags are {tags}")
+    yield "tags by which the bucket is emptied; MiniStack drops them, and gets them before destroy", tags
     deployment.aws.enforce(True)
     yield "roles", _roles(deployment, f"arn:aws:s3:::{bucket}", key)
     with staged() as stage:
