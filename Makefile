@@ -98,13 +98,13 @@ doctor: $(VENV)/.cdk  ## what account and machine lack for a deploy: [MODEL=llam
 deploy: $(VENV)/.native $(VENV)/.cdk  ## deploy to your AWS account: [MODEL=llama3.1-8b] [ARGS="-c curtain:auth=open"]
 	@exec $(BIN)/python -m tools.deploy $(if $(MODEL),--model '$(MODEL)') $(ARGS)
 
-destroy: $(VENV)/.cdk  ## take it all away again
+destroy: $(VENV)/.cdk  ## take it all away again: [ARGS="-c curtain:region=... -c curtain:stack=..."]
 	@exec $(BIN)/python -m tools.destroy $(ARGS)
 
-logs: $(VENV)/.cdk  ## what the deployed functions say: [ARGS="--minutes 60 --no-follow"]
+logs: $(VENV)/.cdk  ## what the deployed functions say: [ARGS="--minutes 60 --no-follow -c ..."]
 	@exec $(BIN)/python -m tools.logs $(ARGS)
 
-code: $(VENV)/.cdk  ## the deployed house's access code
+code: $(VENV)/.cdk  ## the deployed house's access code: [ARGS="-c ..."]
 	@exec $(BIN)/python -m tools.code $(ARGS)
 
 smoke: $(VENV)/.run  ## prove a deployed house: [CODE=...|TOKEN=...] make smoke URL=https://page-or-wss://... [IAM=1]

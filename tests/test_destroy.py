@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from infra.doctor.wanted import Wanted, read_wanted
 from tests.doctor_house import StubbedSession, application
 from tools import deploy, destroy
 from tools.images import NotRemoved
-from tools.stack import Deployed, NotDeployed
+from tools.stack import Deployed, NotDeployed, deployed_as
 
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 REPOSITORY = f"cdk-hnb659fds-container-assets-{ACCOUNT}-{REGION}"
@@ -94,26 +95,42 @@ def deleted(account: dict[str, Stubber], *ids: str, name: str = "Curtain") -> No
     )
 
 
-def running(account: dict[str, Stubber], **tags: str | None) -> None:
-    """The account's functions, by name, and the images of those that are images and still there."""
-    found = [{"FunctionName": name, "Version": "$LATEST", "PackageType": "Image"} for name in tags]
+def running(account: dict[str, Stubber], *, version: str = "$LATEST", **tags: str | None) -> None:
+    """The account's functions, by name, and the images of those that are images and still there: by tag or,
+    as `sha256:…`, by digest."""
+    found = [{"FunctionName": name, "Version": version, "PackageType": "Image"} for name in tags]
     zipped = {"FunctionName": "zipped", "Version": "$LATEST", "PackageType": "Zip"}
     account["functions"].add_response(
         "list_functions", {"Functions": [*found, zipped]}, {"FunctionVersion": "ALL"}
     )
     for name, tag in tags.items():
-        asked = {"FunctionName": name, "Qualifier": "$LATEST"}
+        asked = {"FunctionName": name, "Qualifier": version}
         if tag is None:
             account["functions"].add_client_error(
                 "get_function", "ResourceNotFoundException", "gone", expected_params=asked
             )
         else:
-            uri = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}:{tag}"
-            account["functions"].add_response("get_function", {"Code": {"ImageUri": uri}}, asked)
+            home = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}"
+            by_digest = tag.startswith("sha256:")
+            code = {"ImageUri": f"{home}@{tag}" if by_digest else f"{home}:{tag}"}
+            code["ResolvedImageUri"] = f"{home}@{tag if by_digest else digest(tag)}"
+            account["functions"].add_response("get_function", {"Code": code}, asked)
+
+
+def digest(tag: str) -> str:
+    return "sha256:" + sha256(tag.encode()).hexdigest()
+
+
+def looked_at(account: dict[str, Stubber], tag: str) -> None:
+    """ECR is asked for the image, and has it."""
+    expected = {"repositoryName": REPOSITORY, "imageIds": [{"imageTag": tag}]}
+    answer = {"imageDetails": [{"imageDigest": digest(tag)}]}
+    account["images"].add_response("describe_images", answer, expected)
 
 
 def removed(account: dict[str, Stubber], tag: str, failure: str = "") -> None:
     """The image is asked for, and goes, unless ECR has a reason."""
+    looked_at(account, tag)
     asked = {"imageTag": tag}
     answer: dict[str, Any] = {"imageIds": [asked], "failures": []}
     if failure:
@@ -147,6 +164,17 @@ def test_an_image_that_another_function_runs_stays(
     assert "Curtain is gone, and with it the images that only it used: 1." in capsys.readouterr().out
 
 
+def test_what_an_alias_or_a_digest_holds_on_to_stays(
+    session: StubbedSession, account: dict[str, Stubber], cdk: list[Any]
+) -> None:
+    """An older version of a function counts; and who deploys by digest names no tag."""
+    stack(account, "light", "model")
+    deleted(account)
+    running(account, version="3", awake="light", copy=digest("model"))
+    looked_at(account, "model")
+    assert destroy.destroy(Deployed("Curtain", session)) == 0
+
+
 def test_what_failed_deploys_had_pushed_goes_too(
     session: StubbedSession, account: dict[str, Stubber], cdk: list[Any]
 ) -> None:
@@ -156,7 +184,7 @@ def test_what_failed_deploys_had_pushed_goes_too(
     template(account, f"{ID}first", "larger")
     running(account)
     removed(account, "larger")
-    removed(account, "model", failure="ImageNotFound")
+    account["images"].add_client_error("describe_images", "ImageNotFoundException")
     assert destroy.destroy(Deployed("Curtain", session)) == 0
 
 
@@ -240,7 +268,6 @@ def test_what_stays_is_told_with_what_it_costs_before_anybody_is_asked(
     told = said.output.split("Remove Curtain in eu-west-1, and all but these, for good?")[0]
     assert [line.strip() for line in told.splitlines()[1:]] == [
         "AWS::S3::Bucket the-Bucket: $0.023 a GB and month",
-        "AWS::IAM::Role the-Role: costs nothing",
         "AWS::SecretsManager::Secret the-Secret: $0.40 a month",
     ]
 
@@ -289,20 +316,38 @@ def test_a_deploy_removes_the_images_that_it_replaced(
     assert [call[0] for call in cdk] == ["synth", "deploy"]
 
 
+@pytest.mark.parametrize("update", [False, True])
 def test_a_deploy_that_fails_removes_nothing_and_says_how_to_go_on(
     session: StubbedSession,
     account: dict[str, Stubber],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    update: bool,
 ) -> None:
+    """To destroy a house that is as it was would be bad advice."""
     monkeypatch.setattr(deploy, "run", lambda command, *arguments, **more: int(command == "deploy"))
-    stack(account, "light", "old")
+    if update:
+        stack(account, "light", "old")
+    else:
+        no_stack(account)
     given = ["-c", "curtain:stack=Tales", "-c", "curtain:models=demo"]
     assert deploy.deploy(wanted(tmp_path, monkeypatch, session), given, doctor=False, yes=True) == 1
-    assert (
-        'make destroy ARGS="-c curtain:stack=Tales"     # takes away what was made' in capsys.readouterr().out
-    )
+    told = capsys.readouterr().out
+    assert ('make destroy ARGS="-c curtain:stack=Tales"     # takes away what was made' in told) != update
+    assert ("The house is as it was before" in told) == update
+
+
+def test_the_region_is_the_one_that_the_cdk_takes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, session: StubbedSession
+) -> None:
+    """boto3 would look for another one."""
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    (tmp_path / "cdk.json").write_text("{}")
+    assert deployed_as(read_wanted({}, tmp_path / "cdk.json")).region == "eu-central-1"
+    named = read_wanted({"curtain:region": "eu-north-1"}, tmp_path / "cdk.json")
+    assert deployed_as(named).region == "eu-north-1"
 
 
 def test_whoever_may_not_look_for_old_images_deploys_all_the_same(
@@ -312,8 +357,7 @@ def test_whoever_may_not_look_for_old_images_deploys_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    for _ in range(2):
-        account["stacks"].add_client_error("describe_stacks", "AccessDenied", "no")
+    account["stacks"].add_client_error("describe_stacks", "AccessDenied", "no")
     assert deploy.deploy(wanted(tmp_path, monkeypatch, session), [], doctor=False, yes=True) == 0
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tools.npm import NODE, PATH, NpmError, installed
+from tools.npm import NODE, NpmError, installed, path
 
 REPOSITORY = Path(__file__).parent.parent
 PIN = Path(__file__).parent / "cdk_cli"
@@ -28,7 +28,7 @@ OF_ACCOUNT = ("bootstrap", "gc")
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """What the CLI runs with: this process's, our settings, and pip's Node before any other."""
-    return os.environ | QUIET | {"PATH": PATH} | dict(more or {})
+    return os.environ | QUIET | {"PATH": path()} | dict(more or {})
 
 
 def cli() -> list[str]:

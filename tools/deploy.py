@@ -14,7 +14,7 @@ from lambda_image.engine.bundle.manifest import MANIFEST
 from tools.cdk import REPOSITORY, environment, run
 from tools.images import NotRemoved, gc, images_of, remove_unused
 from tools.npm import NpmError
-from tools.stack import Context, deployed_as
+from tools.stack import Context, Deployed, deployed_as
 from tools.weights import ERRORS, bring
 
 ASSEMBLY = REPOSITORY / "cdk.out"
@@ -33,6 +33,10 @@ The doctor stops the deploy before anything is sent. Mend what it says; or, if y
 FAILED = """
 The deploy failed; what it says above tells why. When that is mended, make deploy goes on. Or:
     make destroy{where}     # takes away what was made so far, images too"""
+NOT_UPDATED = """
+The deploy failed; what it says above tells why. The house is as it was before; images that were sent for it
+stay, and cost, until the next deploy needs them or this takes them away:
+    {gc}"""
 
 
 def deploy(wanted: Wanted, given: list[str], *, doctor: bool, yes: bool) -> int:
@@ -54,18 +58,19 @@ def deploy(wanted: Wanted, given: list[str], *, doctor: bool, yes: bool) -> int:
     streamed = options.weights == "s3"
     if streamed:  # before the functions that read them, or, the first time, after the bucket
         bring(wanted)
-    region = {"AWS_REGION": options.region} if options.region else {}
-    where, before = _where(given), _images(wanted)
+    where, deployed = _where(given), deployed_as(wanted)
+    before = _images(deployed)
+    region = {"AWS_REGION": deployed.region} if deployed.region else {}
     status = run("deploy", options.stack, "--app", str(ASSEMBLY), "--no-notices", *asking, **region)
     if status:
-        print(FAILED.format(where=where))
+        print(NOT_UPDATED.format(gc=gc(deployed.region)) if before else FAILED.format(where=where))
         return status
     if streamed:
         print(
             "\nThe stack is there; its weights follow (python -m tools.weights sends them too).", flush=True
         )
         bring(wanted, prunes=True)
-    _remove(wanted, before)
+    _remove(deployed_as(wanted), before)
     url, signed = ("WebSocketUrl", " IAM=1") if options.auth == "iam" else ("PageUrl", "")
     code = CODE.format(where=where) if options.auth == "access-code" else ""
     admitted = ADMITTED.get(options.auth, "").format(where=where)
@@ -80,17 +85,18 @@ def _where(given: list[str]) -> str:
     return f' ARGS="{" ".join(told)}"' if told else ""
 
 
-def _images(wanted: Wanted) -> set[str]:
-    """Of the stack as it is. Whoever may not look can deploy all the same."""
+def _images(deployed: Deployed) -> set[str]:
+    """Of the stack as it is. Whoever may not look can deploy all the same, and has none taken away."""
     try:
-        return images_of(deployed_as(wanted))
+        return images_of(deployed)
     except (ClientError, BotoCoreError):
         return set()
 
 
-def _remove(wanted: Wanted, before: set[str]) -> None:
+def _remove(deployed: Deployed, before: set[str]) -> None:
     """Takes away those of `before` that were replaced: no rollback asks for them any more."""
-    deployed = deployed_as(wanted)
+    if not before:
+        return
     try:
         if count := remove_unused(deployed.session, before - images_of(deployed)):
             print(f"\nimages of the deploy before, which nobody uses any more, are deleted: {count}")

@@ -43,16 +43,16 @@ def destroy(deployed: Deployed) -> int:
 
 
 def kept(deployed: Deployed) -> list[str]:
-    """What stays when the stack goes, a line for each, with what it costs. Raises botocore's errors."""
+    """What stays when the stack goes and goes on costing, a line for each. Raises botocore's errors."""
     if deployed.stack is None:
         return []
     resources, costs = deployed.resources(), _costs()
     found = [
         (resources[name], resource["Type"])
         for name, resource in deployed.template().get("Resources", {}).items()
-        if resource.get("DeletionPolicy") in KEPT and name in resources
+        if resource.get("DeletionPolicy") in KEPT and name in resources and resource["Type"] in costs
     ]
-    return [f"{kind} {name}: {costs.get(kind, 'costs nothing')}" for name, kind in sorted(found)]
+    return [f"{kind} {name}: {costs[kind]}" for name, kind in sorted(found)]
 
 
 def _costs() -> Mapping[str, str]:

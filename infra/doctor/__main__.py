@@ -30,7 +30,7 @@ def main(
     except OptionsError as error:
         typer.echo(error, err=True)
         raise typer.Exit(1) from None
-    aws = account.Aws(session=boto3.Session(region_name=wanted.options.region))
+    aws = account.Aws(session=boto3.Session(region_name=wanted.region))
     findings = list(examine(wanted, aws, network=network))
     show(Console(), findings)
     if any(finding.level is Level.BLOCKS for finding in findings):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from infra.context import PREFIX
-from infra.doctor.account import Aws, asked
+from infra.doctor.account import Aws, asked, code
 from infra.doctor.finding import Finding, blocks, ok, todo
 from infra.doctor.wanted import Wanted
 from infra.options import NEVER_RESERVED, Options
@@ -25,6 +25,7 @@ ESTABLISHED = 1000  # concurrent executions, Lambda's default quota; a new accou
 BANDWIDTH = "Network bandwidth per execution environment"  # opt-in since 2026-08, no charge
 BANDWIDTH_MBPS = 3000  # the most that can be asked for
 CONSOLE = "Service Quotas → AWS services → AWS Lambda"
+SEEN_BY = "lambda:GetAccountSettings, lambda:GetFunctionConcurrency and cloudformation:ListStackResources"
 REQUEST = "aws service-quotas request-service-quota-increase --service-code lambda --quota-code"
 TOO_MUCH = re.compile(r"MemorySize.*less than or equal to (\d+)", re.IGNORECASE | re.DOTALL)
 
@@ -32,7 +33,7 @@ TOO_MUCH = re.compile(r"MemorySize.*less than or equal to (\d+)", re.IGNORECASE 
 def quotas(aws: Aws, wanted: Wanted) -> Iterator[Finding]:
     """Memory, concurrency and bandwidth against what is wanted."""
     yield asked(MEMORY, "lambda:GetAccountSettings", lambda: memory(aws, wanted))
-    yield asked(CONCURRENCY, "lambda:GetAccountSettings", lambda: concurrency(aws, wanted))
+    yield asked(CONCURRENCY, SEEN_BY, lambda: concurrency(aws, wanted))
     streamed = wanted.options.weights == "s3"
     yield asked(NETWORK, "servicequotas:ListServiceQuotas", lambda: bandwidth(aws, streamed=streamed))
 
@@ -113,13 +114,14 @@ def concurrency(aws: Aws, wanted: Wanted) -> Finding:
         f"--desired-value {ESTABLISHED}"
     )
     apart = options.set_apart
-    if apart > reservable and apart > (reservable := reservable + _reserved_by(aws, options)):
+    own = _reserved_by(aws, options) if apart > reservable else 0
+    if apart > (reservable := reservable + own):
         name, instead = options.concurrency_option()
         return blocks(
             CONCURRENCY,
             f"{apart} environments are to be set apart, {reservable} can be: of this account's "
             f"{limit:,}, Lambda keeps {NEVER_RESERVED} for all other functions, and {limit - unreserved} are "
-            "reserved already",
+            f"reserved already, {own} of them by this stack",
             f"leave {PREFIX}{name} out ({instead}), or {raise_it}",
         )
     if options.account_concurrency > limit:
@@ -158,8 +160,10 @@ def _reserved_by(aws: Aws, options: Options) -> int:
         found = [
             one for page in pages.paginate(StackName=options.stack) for one in page["StackResourceSummaries"]
         ]
-    except ClientError:  # the usual case: no such stack
-        return 0
+    except ClientError as error:
+        if code(error) != "ValidationError":
+            raise
+        return 0  # the usual case: no such stack
     there = [one for one in found if one["ResourceStatus"] not in ("CREATE_FAILED", "DELETE_COMPLETE")]
     names = [one["PhysicalResourceId"] for one in there if one["ResourceType"] == "AWS::Lambda::Function"]
     return sum(

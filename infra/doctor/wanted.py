@@ -1,6 +1,7 @@
 """What is to be deployed, as far as account and machine must have room for it."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,11 @@ class Wanted:
     context: Mapping[str, Any]  # what the options were read from
     options: Options
     models: tuple[Model, ...]
+
+    @property
+    def region(self) -> str | None:
+        """The option's, or AWS_REGION, which boto3 doesn't read and the CDK does; None: boto3 knows best."""
+        return self.options.region or os.environ.get("AWS_REGION")
 
     @property
     def memory_mb(self) -> int:

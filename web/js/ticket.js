@@ -48,7 +48,7 @@ export class Tickets {
       const { status, told, later } = await exchange(this.office, shown);
       if (told.ticket) return `${this.websocket}?t=${told.ticket}`;
       const { message = "The ticket office can't be reached.", hint = later ? "It will be tried again." : "" } = told;
-      const unreadable = UNREADABLE[status];
+      const unreadable = told.error && UNREADABLE[status]; // a proxy's own refusal says nothing of the credential
       if (!this.#place || !(unreadable || status === 401)) throw new NotAdmitted(message, hint, later);
       this.#keep(null);
       complaint = unreadable ? `${unreadable} ${CAREFULLY}` : `${message} ${hint}`;
