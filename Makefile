@@ -73,7 +73,7 @@ PINNED = $(filter-out cdk.out/%,$(wildcard */requirements.lock requirements*.txt
 # Lambda refuses an image index, which is what attestations would make of the image.
 image: $(VENV)/.native  ## build a function's image: [MODEL=demo] [ARCH=arm64|amd64] [KERNELS=native|aten] [FUNCTION=model|prologue]
 	@docker buildx version >/dev/null || { echo 'curtain: make image needs Docker with buildx' >&2; exit 1; }
-	@[ '$(FUNCTION)' = prologue ] || [ -e '$(LINK)/manifest.json' ] || $(MAKE) model MODEL='$(or $(MODEL),demo)'
+	@[ '$(FUNCTION)' = prologue ] || [ -e '$(LINK)/manifest.json' ] || $(MAKE) model MODEL='$(or $(MODEL),demo)' ARGS=
 	docker buildx build --load --provenance=false --sbom=false --platform linux/$(or $(ARCH),arm64) \
 		--target $(IMAGE) $(if $(BASE),--build-arg BASE='$(BASE)') \
 		$(if $(filter aten,$(KERNELS)),--build-arg TORCH_INDEX='$(TORCH_INDEX)') \

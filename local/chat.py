@@ -13,7 +13,7 @@ import typer
 import websockets
 from rich.console import Console
 
-from local.client import Client, TooLong
+from local.client import Client, NotConnected, TooLong
 from local.screen import Screen
 from local.story import Retelling, Story
 from local.tickets import Admission, NotAdmitted, find_house
@@ -32,6 +32,8 @@ RETELLINGS: dict[str, Retelling] = {
     "/continue": "continue",
     "/notfaq": "not_faq",
 }
+LEAVE = ("/quit", "quit", "exit")
+GONE = (NotConnected, websockets.ConnectionClosed)
 ENDINGS = {"markdown": "md", "json": "json"}
 
 
@@ -49,6 +51,7 @@ class Chat:
         self._client = Client(url, self.story, admission, **wishes)
         self._shelf: dict[str, tuple[str, str]] = {}  # session id -> resume key, name
         self._export_to: Path | None = None
+        self._met = asyncio.Event()  # the house has been reached, at least once
 
     async def talk(self) -> None:
         """Stays on the line until the story is elsewhere or deleted. Raises OSError and websockets' errors
@@ -81,6 +84,7 @@ class Chat:
             try:
                 with suppress(websockets.ConnectionClosed):
                     await client.hello()
+                    self._met.set()
                     async for frame in client.frames():
                         yield frame
                         if client.story.superseded or client.story.deleted:
@@ -101,7 +105,7 @@ class Chat:
     async def type(self, line: str) -> bool:
         """Sends what was typed; False if the listener leaves."""
         command, _, rest = line.strip().partition(" ")
-        if command in ("/quit", "quit", "exit"):
+        if command in LEAVE:
             return False
         try:
             if command.startswith("/"):
@@ -110,7 +114,7 @@ class Chat:
                 await self._words(line.strip())
         except TooLong as error:
             self.screen.complain(str(error))
-        except websockets.ConnectionClosed:
+        except GONE:
             self.screen.note("The line is dead just now.")
         return True
 
@@ -137,9 +141,14 @@ class Chat:
             case "/world":
                 # On a line of its own: frames of the old story that are still on their way name no session.
                 world, _, language = rest.partition(" ")
+                known = {name for one in story.worlds for name in ((one.name, one.language), (one.name, ""))}
+                if known and (world, language) not in known:
+                    self.screen.note(f"There is no world {rest!r} here: /world lists them.")
+                    return
+                line = self._client.socket
                 self._wishes |= {"world": world, "language": language or None}
                 self.story = Story()
-                await self._client.socket.close()
+                await line.close()
             case "/rename":
                 await send({"action": "rename", "title": rest})
             case "/export":
@@ -150,8 +159,9 @@ class Chat:
                     self.screen.note(f"{number}  {name}{here}")
             case "/open" if rest.isdecimal() and 0 < int(rest) <= len(self._shelf):
                 session_id, (key, _) = list(self._shelf.items())[int(rest) - 1]
+                line = self._client.socket
                 self.story = Story(session_id=session_id, resume_key=key)
-                await self._client.socket.close()  # `talk` comes back with the other one
+                await line.close()  # `talk` comes back with the other one
             case _:
                 self.screen.note(HELP)
 
@@ -178,12 +188,14 @@ class Chat:
         """Stops the open reply where it is on the screen; False if there is none."""
         frame = self.story.stop()
         if frame is not None:
-            with suppress(websockets.ConnectionClosed):  # sent again after the next snapshot
+            with suppress(*GONE):  # sent again after the next snapshot
                 await self._client.send(frame)
         return frame is not None
 
     async def read(self, lines: asyncio.Queue[str | None]) -> None:
         while (line := await lines.get()) is not None:
+            if line.strip() not in LEAVE:
+                await self._met.wait()  # who types early is heard all the same
             if not await self.type(line):
                 return
 
@@ -251,9 +263,12 @@ def main(
     except NotAdmitted as refusal:
         print(f"curtain: {refusal}", file=sys.stderr)
         raise SystemExit(1) from None
-    except (OSError, websockets.InvalidHandshake, websockets.InvalidURI) as error:
+    except (OSError, UnicodeError, websockets.InvalidHandshake, websockets.InvalidURI) as error:
         shut = isinstance(error, websockets.InvalidStatus) and error.response.status_code in (401, 403)
-        hint = "name the page's address, and --code or --token" if shut else "is `make run` running?"
+        away = (
+            "is `make run` running?" if url.startswith("ws://") else "is that what the deploy calls PageUrl?"
+        )
+        hint = "name the page's address, and --code or --token" if shut else away
         print(f"curtain: cannot reach {url}: {error}; {hint}", file=sys.stderr)
         raise SystemExit(1) from None
 

@@ -21,6 +21,10 @@ class TooLong(ValueError):
     """The frame would be larger than 32 KB: the gateway would close the connection for it."""
 
 
+class NotConnected(RuntimeError):
+    """There is no line yet."""
+
+
 class Client:
     """One connection. Use as an async context manager; iterate over `frames()`.
 
@@ -59,7 +63,7 @@ class Client:
     @property
     def socket(self) -> ClientConnection:
         if self._socket is None:
-            raise RuntimeError("not connected: use `async with Client(url) as client`")
+            raise NotConnected("not connected: use `async with Client(url) as client`")
         return self._socket
 
     async def hello(self) -> None:

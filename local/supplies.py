@@ -35,7 +35,7 @@ def get_supplies(options: Options, scratch: Path, stopping: threading.Event) -> 
     ensure_embedder(FAQ)
     versions = [version for world in options.worlds for version in world.versions]
     if not all(index_path(FAQ, version).is_file() for version in versions):  # seconds each
-        log.info("indexing the worlds' questions, this once")
+        log.info("indexing the worlds' questions, this once: it takes a minute or two")
     with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="faq") as pool:
         list(pool.map(lambda version: ensure_index(FAQ, version), versions))
     worlds = scratch / "worlds"  # they may come from anywhere; a function is told of one folder

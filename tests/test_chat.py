@@ -27,6 +27,7 @@ from session.events import (
     SessionReady,
     SessionSnapshot,
     TurnRemoved,
+    WorldView,
 )
 from session.requests import (
     Answer,
@@ -135,6 +136,15 @@ def test_numbers_and_words_answer_and_slashes_command(stage: PageStage) -> None:
         assert terminal.process.wait(timeout=10) == 0
 
 
+def test_who_types_before_the_house_is_reached_is_heard(stage: PageStage) -> None:
+    with chatting(stage.websocket) as terminal:
+        terminal.type("/skip\n")
+        greet(stage)
+        assert stage.expect(Skip)
+        terminal.type("/quit\n")
+        assert terminal.process.wait(timeout=10) == 0
+
+
 def test_ctrl_c_stops_the_reply_and_a_second_one_leaves(stage: PageStage) -> None:
     with chatting(stage.websocket) as terminal:
         greet(stage)
@@ -186,7 +196,9 @@ def test_stories_are_named_copied_changed_and_deleted(stage: PageStage, tmp_path
         stage.enter()
         hello = stage.expect(Hello)
         assert (hello.world, hello.language, hello.model) == ("w", "de", "demo")
-        stage.tell(READY, ModelStatus(name="demo", state="full"), Queue(place=2, eta_s=40))
+        worlds = [WorldView(name="harbour", language="en", title="The Harbour")]
+        ready = READY.model_copy(update={"worlds": worlds})
+        stage.tell(ready, ModelStatus(name="demo", state="full"), Queue(place=2, eta_s=40))
         terminal.shows("The house is full: place 2, about 40 s")
         terminal.type("/rename The tin fox\n")
         assert stage.expect(Rename).title == "The tin fox"
@@ -200,6 +212,8 @@ def test_stories_are_named_copied_changed_and_deleted(stage: PageStage, tmp_path
         terminal.shows(f"Written to {copy}")
         assert copy.read_text(encoding="utf-8") == "🦊!"
 
+        terminal.type("/world harbour de\n")
+        terminal.shows("There is no world 'harbour de' here")
         terminal.type("/world harbour en\n")
         stage.enter()
         hello = stage.expect(Hello)
@@ -245,6 +259,12 @@ def test_a_lost_line_is_taken_up_and_nothing_is_told_twice(stage: PageStage) -> 
         terminal.shows("stopped")
         assert terminal.screen.decode().count("The do") == 1
         assert "or opens" not in terminal.screen.decode()
+
+
+def test_an_address_that_is_none_is_said() -> None:
+    with chatting("https://d111….cloudfront.net") as terminal:
+        terminal.shows("is that what the deploy calls PageUrl?")
+        assert terminal.process.wait(timeout=10) == 1
 
 
 def test_a_house_that_is_not_there_is_said() -> None:

@@ -383,6 +383,23 @@ def test_what_to_type_next_finds_the_stack_again(
     assert parsed == "destroy|ARGS=-c curtain:region=eu-west-1 -c curtain:stack=Tales|"
 
 
+def test_without_an_account_no_model_is_fetched(
+    cdk: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    called: list[str] = []
+    monkeypatch.setattr(deploy, "_module", lambda name, *arguments: called.append(name))
+    (tmp_path / "cdk.json").write_text("{}")
+    house = read_wanted({"curtain:models": "demo", "curtain:bundles": str(tmp_path)}, tmp_path / "cdk.json")
+    assert deploy.deploy(house, [], doctor=True, yes=True) == 1
+    assert (called, cdk) == ([], [])
+    assert "AWS credentials" in capsys.readouterr().out
+
+
 def test_the_doctor_stops_a_deploy_and_says_how_to_go_on(
     session: StubbedSession,
     account: dict[str, Stubber],

@@ -7,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.context import OptionsError
 from prologue.tickets.secret import Secret
-from tools.stack import Context, NotDeployed, find
+from tools.stack import Context, NotDeployed, find, told
 
 
 def main(
@@ -21,7 +21,7 @@ def main(
         secrets = deployed.session.client("secretsmanager")
         value = secrets.get_secret_value(SecretId=deployed.outputs["SecretArn"])["SecretString"]
     except (OptionsError, NotDeployed, ClientError, BotoCoreError) as error:
-        sys.exit(f"curtain: {error}")
+        sys.exit(f"curtain: {told(error)}")
     print(Secret.model_validate_json(value).access_code)
 
 

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
 
 from infra.context import PREFIX, OptionsError
+from infra.doctor import account, weights
+from infra.doctor.__main__ import show
+from infra.doctor.finding import Level
 from infra.doctor.wanted import Wanted, parse_context, read_wanted
 from lambda_image.engine.bundle.manifest import MANIFEST
 from tools.cdk import REPOSITORY, environment, run
 from tools.images import NotRemoved, gc, images_of, remove_unused
 from tools.npm import NpmError
-from tools.stack import Context, Deployed, deployed_as
+from tools.stack import Context, Deployed, deployed_as, told
 from tools.weights import ERRORS, bring
 
 ASSEMBLY = REPOSITORY / "cdk.out"
@@ -42,10 +46,12 @@ stay, and cost, until the next deploy needs them or this takes them away:
 def deploy(wanted: Wanted, given: list[str], *, doctor: bool, yes: bool) -> int:
     """`given`: `-c KEY=VALUE ...`. Returns the exit status of what failed, or 0. Raises NpmError, and what
     `bring` raises."""
-    for model in wanted.models:
-        if not (model.bundle / MANIFEST).exists() and (
-            status := _module("lambda_image.engine.convert.build", model.name, "--target", "arm64")
-        ):
+    missing = [model for model in wanted.models if not (model.bundle / MANIFEST).exists()]
+    if missing and doctor and not _worth_packing(wanted):
+        print(BLOCKED)
+        return 1
+    for model in missing:
+        if status := _module("lambda_image.engine.convert.build", model.name, "--target", "arm64"):
             return status
     if doctor and (status := _module("infra.doctor", *given)):
         print(BLOCKED)
@@ -76,6 +82,16 @@ def deploy(wanted: Wanted, given: list[str], *, doctor: bool, yes: bool) -> int:
     admitted = ADMITTED.get(options.auth, "").format(where=where)
     print(NEXT.format(code=code, admitted=admitted, url=url, signed=signed, where=where))
     return 0
+
+
+def _worth_packing(wanted: Wanted) -> bool:
+    """Whether nothing stands against it that is known before gigabytes are fetched: account, region, disk."""
+    aws = account.Aws(session=deployed_as(wanted).session)
+    found = [account.credentials(aws), account.region(aws), weights.disk(wanted)]
+    blocking = [finding for finding in found if finding.level is Level.BLOCKS]
+    if blocking:
+        show(Console(), blocking)
+    return not blocking
 
 
 def _where(given: list[str]) -> str:
@@ -122,7 +138,7 @@ def main(
         given = [part for key, value in named.items() for part in ("-c", f"{key}={value}")]
         status = deploy(wanted, given, doctor=doctor, yes=yes)
     except (OptionsError, NpmError, *ERRORS) as error:
-        sys.exit(f"curtain: {error}")
+        sys.exit(f"curtain: {told(error)}")
     raise typer.Exit(status)
 
 

@@ -12,7 +12,7 @@ from infra.idle_prices import idle_prices
 from tools.cdk import empty_app, run
 from tools.images import NotRemoved, gc, images_left, images_of, remove_unused
 from tools.npm import NpmError
-from tools.stack import ELSEWHERE, Context, Deployed, NotDeployed, find
+from tools.stack import ELSEWHERE, Context, Deployed, NotDeployed, find, told
 
 KEPT = ("Retain", "RetainExceptOnCreate")  # CloudFormation's deletion policies that leave what there is
 
@@ -81,7 +81,7 @@ def main(
             typer.confirm(f"Remove {deployed.name} in {deployed.region}, {asked}, for good?", abort=True)
         status = destroy(deployed)
     except (OptionsError, NotDeployed, NotRemoved, NpmError, ClientError, BotoCoreError) as error:
-        sys.exit(f"curtain: {error}")
+        sys.exit(f"curtain: {told(error)}")
     raise typer.Exit(status)
 
 

@@ -9,7 +9,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.context import OptionsError
-from tools.stack import Context, Deployed, NotDeployed, find
+from tools.stack import Context, Deployed, NotDeployed, find, told
 
 PAUSE_S = 3.0
 LATE_S = 10  # events come this much late
@@ -50,7 +50,7 @@ def main(
         try:
             tail(find(context), since=time.time() - 60 * minutes, follow=follow)
         except (OptionsError, NotDeployed, ClientError, BotoCoreError) as error:
-            sys.exit(f"curtain: {error}")
+            sys.exit(f"curtain: {told(error)}")
 
 
 if __name__ == "__main__":

@@ -157,8 +157,11 @@ def main(
         smoke = asyncio.run(played())
     except (Unproven, NotAdmitted) as error:
         sys.exit(f"smoke: NOT PROVEN: {error}\n`make logs` shows what the functions say.")
-    except (OSError, websockets.WebSocketException) as error:
-        sys.exit(f"smoke: NOT PROVEN: {url}: {error!r}\n`make logs` shows what the functions say.")
+    except (OSError, UnicodeError, websockets.WebSocketException) as error:
+        sys.exit(
+            f"smoke: NOT PROVEN: {url}: {error!r}\nIs that what the deploy calls PageUrl or WebSocketUrl? "
+            "`make logs` shows what the functions say."
+        )
     smoke.document["seconds"]["all"] = round(time.monotonic() - began, 2)
     print(json.dumps({"smoke": url, **smoke.document}, ensure_ascii=False))
 

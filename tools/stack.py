@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import boto3
 import typer
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 
 from infra.context import PREFIX
 from infra.doctor.wanted import Wanted, parse_context, read_wanted
@@ -91,6 +91,12 @@ class Deployed:
             for one in found
             if one.get("PhysicalResourceId") and one["ResourceStatus"] != "DELETE_COMPLETE"
         }
+
+
+def told(error: Exception) -> str:
+    """What it says, and where to look further if it is about the way to AWS."""
+    lost = isinstance(error, (NoCredentialsError, NoRegionError, EndpointConnectionError))
+    return f"{error}; make doctor says what to do" if lost else str(error)
 
 
 def find(context: list[str] | None) -> Deployed:

@@ -19,7 +19,7 @@ from infra.doctor.wanted import Model, Wanted, parse_context, read_wanted
 from lambda_image.engine.bundle.manifest import WEIGHTS, check_sums, read_manifest
 from lambda_image.engine.bundle.s3 import weights_key
 from lambda_image.engine.errors import EngineError
-from tools.stack import Context, Deployed, NotDeployed, deployed_as
+from tools.stack import Context, Deployed, NotDeployed, deployed_as, told
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -101,7 +101,7 @@ def main(
         wanted = read_wanted(parse_context(context or [], model))
         found = bring(wanted)
     except (OptionsError, *ERRORS) as error:
-        sys.exit(f"curtain: {error}")
+        sys.exit(f"curtain: {told(error)}")
     if not found:
         sys.exit(f"curtain: no stack {wanted.options.stack} has a bucket for them: deploy it with weights s3")
 

@@ -29,7 +29,7 @@ export class Backstage {
     setText(byId("backstage-state"), full && queue ? queueText(queue) : stateText(model));
     setText(byId("progress-text"), failed || rests ? "" : progressText(model));
     setText(byId("backstage-note"), noteText(model, begun));
-    this.#bar.hidden = failed || full || rests;
+    this.#bar.hidden = failed || full || model.state === "resting";
     if (loaded !== null || model.state === "ready") this.#bar.value = loaded ?? 1;
     else this.#bar.removeAttribute("value");
     byId("wake").hidden = !failed;

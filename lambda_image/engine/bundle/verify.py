@@ -26,7 +26,7 @@ def main(
         opened = open_bundle(bundle, memory=memory)
         decoder = open_decoder(opened)
         error = check_all(opened, decoder)
-    except EngineError as failure:
+    except (EngineError, OSError) as failure:
         typer.echo(f"error: {failure}", err=True)
         raise typer.Exit(1) from None
     passed = f"self-test passed (relative error {error:.1e})"
