@@ -232,3 +232,21 @@ def test_small_stages_and_keyboards(page: Page, stage: PageStage) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Space")
     assert stage.expect(Answer).choice == "cub"
+
+
+def test_on_a_small_stage_an_answer_is_read_from_its_beginning(page: Page, stage: PageStage) -> None:
+    """What is heard behind the curtain, and an open question, have their place below it."""
+    page.set_viewport_size({"width": 360, "height": 640})
+    stage.tell(*(line(seq, f"Line {seq} of a long night in Oz. " * 4) for seq in range(6)))
+    stage.tell(question(6, "companion", "Who is beside you?"))
+    turn_id = said(stage, page, "How long do I have to wait?")
+    answer = "A small model is awake within seconds. " * 6
+    stage.tell(started(turn_id, source="faq"), delta(turn_id, 0, answer), done(turn_id, len(answer)))
+    stage.tell(*(PrologueFragment(seq=seq, text="A lamp is lit. " * 9, progress=0.1) for seq in (7, 8, 9)))
+    expect(page.locator("#whispers li")).to_have_count(3)
+    mine = page.get_by_text("How long do I have to wait?", exact=True).bounding_box()
+    valance, dock = page.get_by_role("banner").bounding_box(), page.get_by_role("contentinfo").bounding_box()
+    assert mine is not None
+    assert valance is not None
+    assert dock is not None
+    assert valance["y"] + valance["height"] <= mine["y"] < dock["y"]

@@ -226,6 +226,7 @@ def test_a_narrator_who_has_talked_enough_for_today_is_told_before_the_story(
     expect(page.get_by_role("progressbar")).to_have_count(0)
     expect(page.get_by_role("button", name="Try again")).to_have_count(0)
     stage.tell(ModelStatus(name="demo", state="resting"))  # awake a moment ago: nothing to be told
+    expect(page.locator("#status")).to_contain_text("The narrator waits for you")
     expect(backstage).to_be_hidden()
 
 

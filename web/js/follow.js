@@ -3,11 +3,12 @@
 import { byId } from "./dom.js";
 
 const NEAR = 24; // px from the end that still count as being there
-const ABOVE = 110; // px above an open question: the valance, and a line of what was said before
+const ABOVE = 110; // px above what is to be read first: the valance, and a line of what was said before
 
 export class Follow {
   #button = byId("latest");
   #question = byId("question");
+  #transcript = byId("transcript");
   #page = document.scrollingElement;
   #following = true;
   #height = 0;
@@ -32,12 +33,19 @@ export class Follow {
     this.#page.scrollTop = this.#end;
   }
 
-  /** Where the end is: the bottom of the page, but never past the beginning of an open question. */
+  /** Where the end is: the bottom of the page, but never past the beginning of what is to be read first. */
   get #end() {
     const { scrollHeight, clientHeight, scrollTop } = this.#page;
     const bottom = scrollHeight - clientHeight;
-    if (this.#question.hidden) return bottom;
-    return Math.min(bottom, scrollTop + this.#question.getBoundingClientRect().top - ABOVE);
+    const first = this.#first;
+    return first ? Math.min(bottom, scrollTop + first.getBoundingClientRect().top - ABOVE) : bottom;
+  }
+
+  /** An answer from the FAQ, which has the open question and the whispers below it; or the open question. */
+  get #first() {
+    const last = this.#transcript.lastElementChild;
+    if (last?.classList.contains("faq")) return last;
+    return this.#question.hidden ? null : this.#question;
   }
 
   #scrolled() {

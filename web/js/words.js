@@ -41,7 +41,9 @@ const HINTS = {
   house_full: "Try it again in some minutes.",
 };
 
-export const stateText = ({ state }) => STATES[state] ?? state;
+/** One who rests for no reason was awake just now, and comes when something is said. */
+export const stateText = ({ state, message }) =>
+  state === "resting" && !message ? "The narrator waits for you" : (STATES[state] ?? state);
 
 export const hintText = ({ code, hint }) => HINTS[code] ?? hint;
 
