@@ -147,7 +147,7 @@ endif
 	@touch $@
 
 # The last two without what they depend on: of the one only Amazon's Runtime Interface Emulator is used, of the
-# other only the sentence model's files.
+# other only the sentence model's files. Later installs would warn that the rest of them is missing.
 FILES_ONLY := lambda_image/requirements-emulator.txt prologue/requirements-embedder.txt
 $(VENV)/.run: local/requirements.txt prologue/requirements.txt lambda_image/requirements.txt $(FILES_ONLY) $(VENV)/.torch
 	$(PIP) install -q -r local/requirements.txt
@@ -161,14 +161,14 @@ $(VENV)/.native: $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h) $(NATIVE)/build.py $(
 	@touch $@
 
 $(VENV)/.test: tests/requirements.txt requirements.txt $(VENV)/.run
-	$(PIP) install -q -r tests/requirements.txt
+	$(PIP) install -q --no-warn-conflicts -r tests/requirements.txt
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
 		$(BIN)/python -m playwright install chromium || \
 		{ echo 'curtain: the page tests need Chromium; install it, e.g. apt-get install chromium' >&2; exit 1; }
 	@touch $@
 
 $(VENV)/.cdk: requirements.txt $(VENV)/.run
-	$(PIP) install -q -r requirements.txt
+	$(PIP) install -q --no-warn-conflicts -r requirements.txt
 	@touch $@
 
 .venv-tools/.tools: tools/requirements.txt

@@ -3,10 +3,10 @@ the CLI would take it for published."""
 
 import json
 
-import aiohttp
 from aiohttp import web
 
 from tests.cloud.emulator import EmulatedAws
+from tests.cloud.secure import Secure
 
 ABSENT = {
     "__type": "ImageNotFoundException",
@@ -21,18 +21,11 @@ class Registry:
         self._aws = aws
 
     async def answer(self, request: web.Request) -> web.Response:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(
-                f"{self._aws.endpoint}{request.path_qs}", headers=request.headers, data=await request.read()
-            ) as response,
-        ):
-            status, body = response.status, await response.read()
-            kind = response.headers.get("content-type", "application/x-amz-json-1.1")
-        asked = request.headers.get("x-amz-target", "")
-        if asked.endswith(".DescribeImages") and status == 200 and not json.loads(body)["imageDetails"]:
-            status, body = 400, json.dumps(ABSENT).encode()
-        return web.Response(status=status, body=body, headers={"content-type": kind})
+        response = await Secure(self._aws).answer(request)
+        describes = request.headers.get("x-amz-target", "").endswith(".DescribeImages")
+        if describes and response.status == 200 and not json.loads(response.text or "")["imageDetails"]:
+            return web.json_response(ABSENT, status=400, content_type="application/x-amz-json-1.1")
+        return response
 
     def fill(self, pushed: list[str]) -> None:
         """Puts images where they were pushed to: not to be sent again, and to be seen taken away."""

@@ -199,14 +199,9 @@ def test_what_the_docs_say_of_metrics_is_so() -> None:
 # ---- alarms -----------------------------------------------------------------------------------------------
 
 
-def test_failures_of_frames_and_tickets_raise_the_alarm_too() -> None:
-    alarms = _alarms(synth(**WATCHED))
-    failures = alarms["Curtain: starts, turns, frames or the ticket office fail"]
-    assert {(line.name, line.of[1]) for line in failures} == {
-        ("Failures", "curtain-prologue"),
-        ("Failures", "curtain-demo"),
-    }
-    assert {line.statistic for lines in alarms.values() for line in lines} == {"Sum", "Maximum"}
+def test_alarms_count_and_never_average() -> None:
+    lines = [line for part in _alarms(synth(**WATCHED)).values() for line in part]
+    assert {line.statistic for line in lines} == {"Sum", "Maximum"}
 
 
 def test_no_alarm_has_more_metrics_than_cloudwatch_takes(tmp_path: Path) -> None:
@@ -233,11 +228,3 @@ def test_each_line_of_the_access_log_is_json(error: str) -> None:
     line = synth(access_logs="on").only("ApiGatewayV2::Stage")["AccessLogSettings"]["Format"]
     written = re.sub(r"\$context\.([A-Za-z]+(\.[A-Za-z]+)*)", lambda found: values.get(found[1], "-"), line)
     assert json.loads(written)["error"] == error
-
-
-def test_the_role_for_access_logs_is_the_accounts_and_stays() -> None:
-    made = synth(access_logs="with-account-role")
-    (account,) = made.of_type("ApiGateway::Account").values()
-    (role, _) = account["Properties"]["CloudWatchRoleArn"]["Fn::GetAtt"]
-    for kept in (account, made.template["Resources"][role]):
-        assert kept["DeletionPolicy"] == "Retain"
