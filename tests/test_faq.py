@@ -3,6 +3,7 @@
 import runpy
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -168,6 +169,7 @@ def test_the_build_command(
 ) -> None:
     monkeypatch.delitem(sys.modules, "prologue.faq.build")
     monkeypatch.setattr(sys, "argv", ["build", str(cache_dir)])
+    monkeypatch.setattr("tempfile.TemporaryDirectory", lambda: nullcontext(FAQ))  # else all is embedded anew
     runpy.run_module("prologue.faq.build", run_name="__main__")
     printed = capsys.readouterr().out.splitlines()
     assert str(index.index_path(cache_dir, WORLD)) in printed

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from local.supplies import FAQ
 from prologue.faq.guard import Guard
 from prologue.faq.index import decoys, ensure_index, phrasings
 from prologue.faq.match import Matcher
@@ -118,7 +119,7 @@ def test_the_german_guard_alone(text: str, phrasing: str, allowed: bool) -> None
 
 
 def test_the_german_matcher(tmp_path: Path) -> None:
-    ensure_index(tmp_path, GERMAN)
+    ensure_index(tmp_path, GERMAN, vectors_dir=FAQ)
     matcher = Matcher.load(tmp_path, GERMAN)
     asked = {text: entry for entry, texts in LABELS["questions"].items() for text in texts}
     known = {text.casefold() for text in (*phrasings(GERMAN), *decoys("de"))}

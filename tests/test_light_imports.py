@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def faq_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("faq")
+    folder = tmp_path_factory.mktemp("cache") / "faq"
     ensure_index(folder, load_world(WORLDS / "emerald-city"), vectors_dir=FAQ)
     return folder
 
@@ -81,7 +81,7 @@ def test_the_bench_reports_what_the_process_measured(
 
     monkeypatch.setattr("bench.light.RUNS", 3)
     monkeypatch.setattr("bench.light._run", run)
-    monkeypatch.setattr("bench.light.CACHE", faq_dir)
+    monkeypatch.setattr("bench.light.CACHE", faq_dir.parent)
     main()
     document = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert document["bench"] == "light"
