@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +39,13 @@ def test_mistakes_are_lines_and_no_traceback(tmp_path: Path) -> None:
         "curtain:capacity",
         "curtain:auth",
     ]
+
+
+def test_types_are_checked_of_every_service_that_is_used() -> None:
+    """mypy skips the other services of aws_cdk, and with them whatever is said to them."""
+    settings = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    modules = [part["module"] for part in settings["tool"]["mypy"]["overrides"]]
+    code = "".join(path.read_text(encoding="utf-8") for path in (REPOSITORY / "infra").rglob("*.py"))
+    used = {f"aws_cdk.{service}" for service in re.findall(r"from aws_cdk import (aws_\w+)", code)}
+    used |= set(re.findall(r"from (aws_cdk\.\w+) import", code))
+    assert ["aws_cdk", *sorted(used)] in modules
