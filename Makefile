@@ -17,6 +17,8 @@ endif
 
 .PHONY: help run chat model native test simulate load image test-image test-cloud doctor deploy destroy logs code smoke check format lock audit bench bench-env docs demo-model clean distclean
 
+.NOTPARALLEL:  # one pip at a time in one environment
+
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -146,10 +148,11 @@ ifeq ($(shell uname -s)-$(shell uname -m),Linux-x86_64)
 endif
 	@touch $@
 
-# The last two without what they depend on: of the one only Amazon's Runtime Interface Emulator is used, of the
+# Two of them without what they depend on: of the one only Amazon's Runtime Interface Emulator is used, of the
 # other only the sentence model's files. Later installs would warn that the rest of them is missing.
 FILES_ONLY := lambda_image/requirements-emulator.txt prologue/requirements-embedder.txt
-$(VENV)/.run: local/requirements.txt prologue/requirements.txt lambda_image/requirements.txt $(FILES_ONLY) $(VENV)/.torch
+RUN := local/requirements.txt prologue/requirements.txt lambda_image/requirements.txt $(FILES_ONLY)
+$(VENV)/.run: $(RUN) $(VENV)/.torch
 	$(PIP) install -q -r local/requirements.txt
 	$(PIP) install -q --no-deps $(addprefix -r ,$(FILES_ONLY))
 	@touch $@
@@ -160,12 +163,14 @@ $(VENV)/.native: $(wildcard $(NATIVE)/*.cpp $(NATIVE)/*.h) $(NATIVE)/build.py $(
 	$(BIN)/python -m lambda_image.engine.native.build
 	@touch $@
 
-$(VENV)/.test: tests/requirements.txt requirements.txt $(VENV)/.run
+# What is needed to run is in it, and so is resolved once.
+$(VENV)/.test: tests/requirements.txt requirements.txt $(RUN) $(VENV)/.torch
 	$(PIP) install -q --no-warn-conflicts -r tests/requirements.txt
+	$(PIP) install -q --no-deps $(addprefix -r ,$(FILES_ONLY))
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
 		$(BIN)/python -m playwright install chromium || \
 		{ echo 'curtain: the page tests need Chromium; install it, e.g. apt-get install chromium' >&2; exit 1; }
-	@touch $@
+	@touch $(VENV)/.run $@
 
 $(VENV)/.cdk: requirements.txt $(VENV)/.run
 	$(PIP) install -q --no-warn-conflicts -r requirements.txt
