@@ -199,9 +199,14 @@ def test_what_the_docs_say_of_metrics_is_so() -> None:
 # ---- alarms -----------------------------------------------------------------------------------------------
 
 
-def test_alarms_count_and_never_average() -> None:
-    lines = [line for part in _alarms(synth(**WATCHED)).values() for line in part]
-    assert {line.statistic for line in lines} == {"Sum", "Maximum"}
+def test_failures_of_frames_and_tickets_raise_the_alarm_too() -> None:
+    alarms = _alarms(synth(**WATCHED))
+    failures = alarms["Curtain: starts, turns, frames or the ticket office fail"]
+    assert {(line.name, line.of[1]) for line in failures} == {
+        ("Failures", "curtain-prologue"),
+        ("Failures", "curtain-demo"),
+    }
+    assert {line.statistic for lines in alarms.values() for line in lines} == {"Sum", "Maximum"}
 
 
 def test_no_alarm_has_more_metrics_than_cloudwatch_takes(tmp_path: Path) -> None:
