@@ -97,8 +97,8 @@ def _worth_packing(wanted: Wanted) -> bool:
 def _where(given: list[str]) -> str:
     """How the commands that come after find the same stack."""
     place = tuple(f"{PREFIX}{option}=" for option in ("region", "stack"))
-    told = [f"-c {pair}" for pair in given if pair.startswith(place)]
-    return f' ARGS="{" ".join(told)}"' if told else ""
+    pairs = [f"-c {pair}" for pair in given if pair.startswith(place)]
+    return f' ARGS="{" ".join(pairs)}"' if pairs else ""
 
 
 def _images(deployed: Deployed) -> set[str]:

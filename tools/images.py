@@ -59,12 +59,12 @@ def remove_unused(session: boto3.Session, images: Iterable[str]) -> int:
     used = _in_use(session.client("lambda"))
     for image in sorted(images - used):
         repository, _, tag = image.rpartition(":")
-        named = {"imageTag": tag}
+        tagged = {"imageTag": tag}
         try:
-            (found,) = ecr.describe_images(repositoryName=repository, imageIds=[named])["imageDetails"]
+            (found,) = ecr.describe_images(repositoryName=repository, imageIds=[tagged])["imageDetails"]
             if f"{repository}@{found['imageDigest']}" in used:
                 continue
-            answer = ecr.batch_delete_image(repositoryName=repository, imageIds=[named])
+            answer = ecr.batch_delete_image(repositoryName=repository, imageIds=[tagged])
         except (ecr.exceptions.RepositoryNotFoundException, ecr.exceptions.ImageNotFoundException):
             continue
         removed += len(answer.get("imageIds", ()))

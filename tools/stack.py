@@ -10,6 +10,7 @@ import typer
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, NoRegionError
 
 from infra.context import PREFIX
+from infra.doctor.account import code
 from infra.doctor.wanted import Wanted, parse_context, read_wanted
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Deployed:
         try:
             (stack,) = self.cloudformation.describe_stacks(StackName=self.name)["Stacks"]
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ValidationError":
+            if code(error) != "ValidationError":
                 raise
             return None
         return stack

@@ -15,6 +15,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.context import OptionsError
+from infra.doctor.account import code
 from infra.doctor.wanted import Model, Wanted, parse_context, read_wanted
 from lambda_image.engine.bundle.manifest import WEIGHTS, check_sums, read_manifest
 from lambda_image.engine.bundle.s3 import weights_key
@@ -73,7 +74,7 @@ def _size(client: "S3Client", bucket: str, key: str) -> int | None:
     try:
         return client.head_object(Bucket=bucket, Key=key)["ContentLength"]
     except ClientError as error:
-        if error.response["Error"]["Code"] != "404":
+        if code(error) != "404":
             raise
         return None
 
